@@ -1,0 +1,45 @@
+# src/cpp/cpu/tile_kernels.cpp is built once per instruction set, in the namespace that NTKFAST_ISA
+# names; the dispatcher (src/cpp/cpu/dispatch.cpp) chooses at run time. Explicit object libraries
+# rather than compiler clones: those need ELF ifunc, which macOS and Windows lack.
+
+# Flags of that one file:
+#   -O3                 full vectorisation, whatever the build type
+#   -fno-math-errno     std::sqrt is one instruction; without it no loop that holds one vectorises
+#   -fno-trapping-math  both sides of a branch may be computed and blended: nobody unmasks traps
+#   -ffp-contract=fast  a*b+c is one FMA where the set has it; GCC's default, not clang's
+# Never -ffast-math: the kernels rely on NaN, infinities, signed zero and on the order of their
+# operations.
+set(NTKFAST_TILE_FLAGS -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast)
+
+# The generic x86-64 levels, not CPU names: on AMD the code for a named Intel CPU is not chosen or
+# is slower. GCC and clang prefer 256-bit vectors for x86-64-v4, which halves the throughput on CPUs
+# with full-width AVX-512.
+set(NTKFAST_FLAGS_baseline -march=x86-64)
+set(NTKFAST_FLAGS_avx2 -march=x86-64-v3)
+set(NTKFAST_FLAGS_avx512 -march=x86-64-v4 -mprefer-vector-width=512)
+
+# Adds the objects of one instruction set to `core`.
+function(ntkfast_add_isa core isa)
+  set(target "ntkfast_tile_${isa}")
+  add_library(${target} OBJECT "${CMAKE_CURRENT_SOURCE_DIR}/src/cpp/cpu/tile_kernels.cpp")
+  target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src/cpp")
+  target_compile_definitions(${target} PRIVATE NTKFAST_ISA=${isa})
+  target_compile_options(${target} PRIVATE ${NTKFAST_TILE_FLAGS} ${ARGN})
+  target_link_libraries(${target} PRIVATE ntkfast_blas ntkfast_warnings ntkfast_instrumentation)
+  target_sources(${core} PRIVATE $<TARGET_OBJECTS:${target}>)
+endfunction()
+
+# Sets NTKFAST_ISAS to the sets that were built, worst to best.
+function(ntkfast_add_cpu_kernels core)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+    set(isas baseline avx2 avx512)
+    foreach(isa IN LISTS isas)
+      ntkfast_add_isa(${core} ${isa} ${NTKFAST_FLAGS_${isa}})
+    endforeach()
+    target_compile_definitions(${core} PRIVATE NTKFAST_HAVE_AVX2 NTKFAST_HAVE_AVX512)
+  else()
+    set(isas baseline)
+    ntkfast_add_isa(${core} baseline)
+  endif()
+  set(NTKFAST_ISAS ${isas} PARENT_SCOPE)
+endfunction()

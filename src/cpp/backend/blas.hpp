@@ -1,0 +1,20 @@
+// The one seam to BLAS.
+#pragma once
+
+#include <string>
+
+namespace ntkfast {
+
+// c(m x n) = a(m x k) b(n x k)^T + accumulate * c, all row-major, on the calling thread alone.
+void multiply_transposed(int m, int n, int k, const float* a, int lda, const float* b, int ldb,
+                         bool accumulate, float* c, int ldc);
+void multiply_transposed(int m, int n, int k, const double* a, int lda, const double* b, int ldb,
+                         bool accumulate, double* c, int ldc);
+
+// Keeps BLAS on one thread per caller, because tiles are already dealt to threads. Called once
+// before the first product; touches only the copy of BLAS that this library links.
+void use_single_threaded_blas();
+
+std::string blas_description();
+
+}  // namespace ntkfast

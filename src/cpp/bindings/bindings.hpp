@@ -1,0 +1,9 @@
+// What the files of this room share. One register_<noun>.cpp per noun.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+void register_errors(pybind11::module_& module);
+void register_program(pybind11::module_& module);
+void register_gram(pybind11::module_& module);
+void register_info(pybind11::module_& module);

@@ -1,0 +1,10 @@
+// Table of contents of ntkfast._core.
+#include "bindings/bindings.hpp"
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "C++ core of ntkfast (private: use the package's functions).";
+  register_errors(module);
+  register_program(module);
+  register_gram(module);
+  register_info(module);
+}

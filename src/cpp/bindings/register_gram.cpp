@@ -1,0 +1,130 @@
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backend/result_memory.hpp"
+#include "bindings/bindings.hpp"
+#include "cpu/dispatch.hpp"
+#include "cpu/gram.hpp"
+
+namespace py = pybind11;
+using ntkfast::Monitor;
+using ntkfast::Program;
+
+namespace {
+
+template <class T>
+using Rows = py::array_t<T, py::array::c_style>;
+
+using Results = std::vector<std::optional<py::array>>;
+
+template <class T>
+py::array_t<T> result_array(std::vector<py::ssize_t> shape) {
+  std::size_t count = 1;
+  for (const auto extent : shape) {
+    const auto size = static_cast<std::size_t>(extent);
+    if (size != 0 && count > PY_SSIZE_T_MAX / sizeof(T) / size) throw std::bad_alloc();
+    count *= size;
+  }
+  auto* memory = static_cast<T*>(ntkfast::allocate_result(count * sizeof(T)));
+  return py::array_t<T>(std::move(shape), memory, py::capsule(memory, ntkfast::free_result));
+}
+
+// Runs on the calling thread without the GIL: takes it for a moment, so that Ctrl-C works.
+Monitor make_monitor(const py::object* progress) {
+  return [progress](std::int64_t done, std::int64_t total) {
+    const py::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (progress != nullptr && !progress->is_none()) (*progress)(done, total);
+  };
+}
+
+// The outputs of one call: arrays for Python, pointers for the engine.
+template <class T>
+struct Outputs {
+  Results nngp, ntk;
+  std::vector<ntkfast::cpu::GramOutput<T>> pointers;
+
+  Outputs(const Program& program, const std::vector<py::ssize_t>& shape, bool want_nngp,
+          bool want_ntk) {
+    for (int k = 0; k < program.outputs; ++k) {
+      pointers.push_back({add(nngp, shape, want_nngp), add(ntk, shape, want_ntk)});
+    }
+  }
+
+  static T* add(Results& results, const std::vector<py::ssize_t>& shape, bool wanted) {
+    if (!wanted) {
+      results.emplace_back(std::nullopt);
+      return nullptr;
+    }
+    auto array = result_array<T>(shape);
+    T* data = array.mutable_data();
+    results.emplace_back(std::move(array));
+    return data;
+  }
+};
+
+template <class T>
+std::pair<Results, Results> gram(const Program& program, const Rows<T>& x,
+                                 const std::optional<Rows<T>>& z, bool nngp, bool ntk, int threads,
+                                 const std::string& isa, const py::object& progress) {
+  const py::ssize_t n = x.shape(0), d = x.shape(1), m = z ? z->shape(0) : n;
+  if (z && z->shape(1) != d) throw py::value_error("x and z must have the same number of columns");
+  Outputs<T> outputs(program, {n, m}, nngp, ntk);
+  const ntkfast::cpu::GramOptions options{threads, isa, make_monitor(&progress)};
+  const T* rows_x = x.data();
+  const T* rows_z = z ? z->data() : nullptr;
+  {
+    const py::gil_scoped_release release;  // minutes of pure C++: other Python threads go on
+    ntkfast::cpu::gram<T>(program, rows_x, n, rows_z, m, d, outputs.pointers, options);
+  }
+  return {std::move(outputs.nngp), std::move(outputs.ntk)};
+}
+
+template <class T>
+std::pair<Results, Results> diag(const Program& program, const Rows<T>& x, bool nngp, bool ntk,
+                                 int threads, const std::string& isa) {
+  Outputs<T> outputs(program, {x.shape(0)}, nngp, ntk);
+  const ntkfast::cpu::GramOptions options{threads, isa, make_monitor(nullptr)};
+  const T* rows = x.data();
+  const py::ssize_t n = x.shape(0), d = x.shape(1);
+  {
+    const py::gil_scoped_release release;
+    ntkfast::cpu::diagonal<T>(program, rows, n, d, outputs.pointers, options);
+  }
+  return {std::move(outputs.nngp), std::move(outputs.ntk)};
+}
+
+template <class T>
+double conditioning(const Program& program, const Rows<T>& x) {
+  const ntkfast::cpu::GramOptions options{};
+  return ntkfast::cpu::conditioning<T>(program, x.data(), x.shape(0), x.shape(1), options);
+}
+
+template <class T>
+bool all_finite(const Rows<T>& x) {
+  return ntkfast::cpu::tile_kernels<T>("").all_finite(x.data(), x.size());
+}
+
+template <class T>
+void register_for_dtype(py::module_& module) {
+  module.def("gram", &gram<T>, py::arg("program"), py::arg("x").noconvert(),
+             py::arg("z").noconvert(), py::arg("nngp"), py::arg("ntk"), py::arg("threads"),
+             py::arg("isa"), py::arg("progress"));
+  module.def("diag", &diag<T>, py::arg("program"), py::arg("x").noconvert(), py::arg("nngp"),
+             py::arg("ntk"), py::arg("threads") = 1, py::arg("isa") = "");
+  module.def("conditioning", &conditioning<T>, py::arg("program"), py::arg("x").noconvert());
+  module.def("all_finite", &all_finite<T>, py::arg("x").noconvert());
+}
+
+}  // namespace
+
+void register_gram(py::module_& module) {
+  register_for_dtype<float>(module);
+  register_for_dtype<double>(module);
+  module.def("workspace_bytes", &ntkfast::cpu::workspace_bytes, py::arg("program"), py::arg("n"),
+             py::arg("m"), py::arg("d"), py::arg("itemsize"), py::arg("threads"));
+}

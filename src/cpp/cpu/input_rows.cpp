@@ -1,0 +1,139 @@
+#include "cpu/input_rows.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ntkfast::cpu {
+namespace {
+
+constexpr std::int64_t kRowsPerTask = 64;
+// Sums of squares inside these bounds neither overflowed nor lost digits to underflow.
+constexpr double kSmallestSum = 1e-280, kLargestSum = 1e280;
+
+// Runs body(i) for every row, kRowsPerTask rows a task. Too little work gets one thread.
+template <class Body>
+void for_rows(std::int64_t n, std::int64_t d, int threads, const Monitor& monitor, Body body) {
+  const std::int64_t count = (n + kRowsPerTask - 1) / kRowsPerTask;
+  Tasks tasks(count, n * d < (1 << 18) ? 1 : threads, monitor);
+  tasks.run([&](int worker, std::int64_t task) {
+    const std::int64_t end = std::min(n, (task + 1) * kRowsPerTask);
+    for (std::int64_t i = task * kRowsPerTask; i < end; ++i) {
+      if (d > (1 << 20)) tasks.checkpoint(worker);
+      body(i);
+    }
+  });
+}
+
+}  // namespace
+
+template <class T>
+InputRows<T>::InputRows(const TileKernels<T>& kernels, const T* x, std::int64_t n, std::int64_t d,
+                        int threads, const Monitor& monitor)
+    : kernels_(kernels), x_(x), n_(n), d_(d) {
+  const auto size = static_cast<std::size_t>(n);
+  p_.resize(size);
+  scale_.resize(size, 1.0);
+  inverse_.resize(size);
+  for_rows(n, d, threads, monitor, [this](std::int64_t i) { measure(i); });
+}
+
+template <class T>
+void InputRows<T>::measure(std::int64_t i) {
+  const auto k = static_cast<std::size_t>(i);
+  const T* row = x_ + i * d_;
+  double sum = kernels_.sum_squares(row, d_, 1.0);
+  if (!(sum >= kSmallestSum && sum <= kLargestSum)) {
+    double largest = 0;
+    for (std::int64_t c = 0; c < d_; ++c) {
+      largest = std::max(largest, std::fabs(static_cast<double>(row[c])));
+    }
+    if (largest > 0) {
+      scale_[k] = std::ldexp(1.0, std::min(1000, -std::ilogb(largest)));
+      sum = kernels_.sum_squares(row, d_, scale_[k]);
+    }
+  }
+  p_[k] = std::sqrt(sum / static_cast<double>(d_)) / scale_[k];
+  inverse_[k] = sum > 0 ? 1 / std::sqrt(sum) : 0;
+}
+
+template <class T>
+void InputRows<T>::center(const double* anchor, bool keep, int threads, const Monitor& monitor) {
+  anchor_ = anchor;
+  half_norm_.resize(static_cast<std::size_t>(n_));
+  if (keep) kept_ = aligned_array<T>(static_cast<std::size_t>(n_ * d_));
+  for_rows(n_, d_, threads, monitor, [this](std::int64_t i) {
+    const auto k = static_cast<std::size_t>(i);
+    if (kept_) {
+      half_norm_[k] =
+          0.5 * kernels_.center(x_ + i * d_, d_, scale_[k], inverse_[k], anchor_, &kept_[k * static_cast<std::size_t>(d_)]);
+      return;
+    }
+    constexpr std::int64_t kChunk = 1024;
+    T scratch[kChunk];
+    double sum = 0;
+    for (std::int64_t c = 0; c < d_; c += kChunk) {
+      sum += kernels_.center(x_ + i * d_ + c, std::min(kChunk, d_ - c), scale_[k], inverse_[k],
+                             anchor_ + c, scratch);
+    }
+    half_norm_[k] = 0.5 * sum;
+  });
+}
+
+template <class T>
+const T* InputRows<T>::panel(std::int64_t i0, std::int64_t rows, std::int64_t k0, std::int64_t dk,
+                             T* scratch, std::int64_t* ld) const {
+  if (kept_) {
+    *ld = d_;
+    return kept_.get() + i0 * d_ + k0;
+  }
+  *ld = dk;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const auto k = static_cast<std::size_t>(i0 + r);
+    kernels_.center(x_ + (i0 + r) * d_ + k0, dk, scale_[k], inverse_[k], anchor_ + k0,
+                    scratch + r * dk);
+  }
+  return scratch;
+}
+
+template <class T>
+double InputRows<T>::half_distance(std::int64_t i, const InputRows& z, std::int64_t j,
+                                   double sign) const {
+  const auto a = static_cast<std::size_t>(i), b = static_cast<std::size_t>(j);
+  return kernels_.half_distance(x_ + i * d_, scale_[a], inverse_[a], z.x_ + j * d_, z.scale_[b],
+                                z.inverse_[b], d_, sign);
+}
+
+template <class T>
+void InputRows<T>::add_unit(std::int64_t i, double* sum) const {
+  const auto k = static_cast<std::size_t>(i);
+  const T* row = x_ + i * d_;
+  for (std::int64_t c = 0; c < d_; ++c) {
+    sum[c] += (static_cast<double>(row[c]) * scale_[k]) * inverse_[k];
+  }
+}
+
+template <class T>
+std::vector<double> choose_anchor(const InputRows<T>& x, const InputRows<T>* z, std::int64_t d) {
+  std::vector<double> anchor(static_cast<std::size_t>(d), 0.0);
+  std::int64_t used = 0;
+  const auto add = [&](const InputRows<T>& rows, std::int64_t wanted) {
+    const std::int64_t count = std::min(wanted, rows.rows());
+    for (std::int64_t k = 0; k < count; ++k) {
+      rows.add_unit(k * rows.rows() / count, anchor.data());
+    }
+    used += count;
+  };
+  add(x, z == nullptr ? kAnchorRows : kAnchorRows / 2);
+  if (z != nullptr) add(*z, kAnchorRows / 2);
+  for (double& value : anchor) value /= static_cast<double>(std::max<std::int64_t>(used, 1));
+  return anchor;
+}
+
+template class InputRows<float>;
+template class InputRows<double>;
+template std::vector<double> choose_anchor(const InputRows<float>&, const InputRows<float>*,
+                                           std::int64_t);
+template std::vector<double> choose_anchor(const InputRows<double>&, const InputRows<double>*,
+                                           std::int64_t);
+
+}  // namespace ntkfast::cpu

@@ -1,0 +1,61 @@
+// The input rows as the engine sees them: unit vectors minus a common anchor.
+//
+// The deficit of a pair is |u - u'|^2 / 2 with u = x / |x|. Subtracting one vector c from all unit
+// rows leaves that unchanged, and the product (u - c).(u' - c) of correlated data (images, positive
+// features) is small where u.u' is near one: its rounding error shrinks with it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "backend/parallel.hpp"
+#include "cpu/aligned.hpp"
+#include "cpu/tile_kernels.hpp"
+
+namespace ntkfast::cpu {
+
+template <class T>
+class InputRows {
+ public:
+  // Reads every row once for its norm. x is (n, d), row-major and finite.
+  InputRows(const TileKernels<T>& kernels, const T* x, std::int64_t n, std::int64_t d, int threads,
+            const Monitor& monitor);
+
+  // Second pass, once the anchor is known: half norms, and the centred rows themselves if `keep`.
+  void center(const double* anchor, bool keep, int threads, const Monitor& monitor);
+
+  // Columns [k0, k0 + dk) of rows [i0, i0 + rows), centred; kept rows are not copied.
+  const T* panel(std::int64_t i0, std::int64_t rows, std::int64_t k0, std::int64_t dk, T* scratch,
+                 std::int64_t* ld) const;
+
+  // |x_i/|x_i| - sign z_j/|z_j||^2 / 2 from the rows as given, in double.
+  double half_distance(std::int64_t i, const InputRows& z, std::int64_t j, double sign) const;
+
+  // Adds the unit vector of row i to sum.
+  void add_unit(std::int64_t i, double* sum) const;
+
+  std::int64_t rows() const { return n_; }
+  const double* p() const { return p_.data(); }
+  const std::vector<double>& half_norm() const { return half_norm_; }
+
+ private:
+  void measure(std::int64_t i);
+
+  const TileKernels<T>& kernels_;
+  const T* x_;
+  std::int64_t n_, d_;
+  std::vector<double> p_;          // sqrt(x.x / d)
+  std::vector<double> scale_;      // power of two that brings the row into range
+  std::vector<double> inverse_;    // 1 / |scale x|, 0 for a zero row
+  std::vector<double> half_norm_;  // |v|^2 / 2 of the centred row as rounded to T
+  const double* anchor_ = nullptr;
+  AlignedArray<T> kept_;
+};
+
+// The mean of at most kAnchorRows unit rows of x and z. Any anchor is correct; a good one is near
+// the data.
+inline constexpr std::int64_t kAnchorRows = 128;
+template <class T>
+std::vector<double> choose_anchor(const InputRows<T>& x, const InputRows<T>* z, std::int64_t d);
+
+}  // namespace ntkfast::cpu

@@ -1,0 +1,307 @@
+// Compiled once per instruction set; NTKFAST_ISA names the namespace. No containers and nothing else
+// from the standard library that could leave an out-of-line copy: the linker would be free to use
+// that copy, built for this instruction set, everywhere.
+#include "cpu/tile_kernels.hpp"
+
+#include "math/activation_list.hpp"
+
+#if defined(__AVX512F__)
+#define NTKFAST_VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define NTKFAST_VECTOR_BYTES 32
+#else
+#define NTKFAST_VECTOR_BYTES 16
+#endif
+
+namespace ntkfast::cpu::NTKFAST_ISA {
+namespace {
+
+template <class T, TauMode kMode>
+NTKFAST_INLINE void update_tau(T gain, T rho, const T* in, T* out, int j) {
+  if constexpr (kMode == TauMode::Start) out[j] = rho;
+  if constexpr (kMode == TauMode::Add) out[j] = gain * in[j] + rho;
+  if constexpr (kMode == TauMode::Scale) out[j] = gain * in[j];
+}
+
+template <class T, bool kSigned, bool kBias, TauMode kMode>
+void dense_step(const Step<T>& step, const TileRow<T>& row) {
+  const T* s_in = row.s[step.in];
+  const T* tau_in = row.tau[step.in];
+  T* s_out = row.s[step.out];
+  T* tau_out = row.tau[step.out];
+  if constexpr (kBias) {
+    const T ri = step.left[0][row.i], ti = step.left[1][row.i];
+    const T* r = step.right[0] + row.j0;
+    const T* t = step.right[1] + row.j0;
+#pragma GCC ivdep
+    for (int j = 0; j < row.n; ++j) {
+      const T s = affine_deficit<T, kSigned>(s_in[j], ri, ti, r[j], t[j]);
+      s_out[j] = s;
+      update_tau<T, kMode>(ri * r[j], correlation<T, kSigned>(s), tau_in, tau_out, j);
+    }
+  } else {
+#pragma GCC ivdep
+    for (int j = 0; j < row.n; ++j) {
+      const T s = s_in[j];
+      s_out[j] = s;
+      update_tau<T, kMode>(T(1), correlation<T, kSigned>(s), tau_in, tau_out, j);
+    }
+  }
+}
+
+template <class T, class Dual, bool kSigned, bool kTau>
+void activation_step(const Step<T>& step, const TileRow<T>& row) {
+  constexpr int kColumns = Dual::kColumns > 0 ? Dual::kColumns : 1;
+  const T* s_in = row.s[step.in];
+  const T* tau_in = row.tau[step.in];
+  T* s_out = row.s[step.out];
+  T* tau_out = row.tau[step.out];
+  T constants[Dual::kConstants > 0 ? Dual::kConstants : 1] = {};
+  for (int k = 0; k < Dual::kConstants; ++k) constants[k] = step.constants[k];
+  T left[kColumns];
+  const T* table[kColumns];
+  for (int k = 0; k < Dual::kColumns; ++k) {
+    left[k] = step.left[k][row.i];
+    table[k] = step.right[k] + row.j0;
+  }
+#pragma GCC ivdep
+  for (int j = 0; j < row.n; ++j) {
+    T right[kColumns];
+    for (int k = 0; k < Dual::kColumns; ++k) right[k] = table[k][j];
+    const auto next = Dual::template pair<T, kSigned>(constants, s_in[j], left, right);
+    s_out[j] = next.s;
+    if constexpr (kTau) tau_out[j] = next.gain * tau_in[j];
+  }
+}
+
+template <class T>
+using StepFunction = void (*)(const Step<T>&, const TileRow<T>&);
+
+template <class T, bool kSigned, bool kBias>
+StepFunction<T> dense_function(TauMode mode) {
+  switch (mode) {
+    case TauMode::None: return dense_step<T, kSigned, kBias, TauMode::None>;
+    case TauMode::Start: return dense_step<T, kSigned, kBias, TauMode::Start>;
+    case TauMode::Add: return dense_step<T, kSigned, kBias, TauMode::Add>;
+    case TauMode::Scale: break;
+  }
+  return dense_step<T, kSigned, kBias, TauMode::Scale>;
+}
+
+template <class T, class Dual>
+StepFunction<T> activation_function(bool signed_rho, bool tau) {
+  if (signed_rho) {
+    return tau ? activation_step<T, Dual, true, true> : activation_step<T, Dual, true, false>;
+  }
+  return tau ? activation_step<T, Dual, false, true> : activation_step<T, Dual, false, false>;
+}
+
+template <class T>
+StepFunction<T> step_function(const Op& op, bool signed_rho, TauMode mode) {
+  if (op.kind == OpKind::Dense) {
+    const bool bias = op.params[1] != 0;
+    if (signed_rho) return bias ? dense_function<T, true, true>(mode) : dense_function<T, true, false>(mode);
+    return bias ? dense_function<T, false, true>(mode) : dense_function<T, false, false>(mode);
+  }
+  const bool tau = mode != TauMode::None;
+  switch (op.activation) {
+#define NTKFAST_CASE(name, dual, params) \
+  case Activation::name: return activation_function<T, dual>(signed_rho, tau);
+    NTKFAST_ACTIVATIONS(NTKFAST_CASE)
+#undef NTKFAST_CASE
+  }
+  return nullptr;
+}
+
+template <class T>
+bool load(const T* product, T half_norm_i, const T* half_norm_j, T threshold_i,
+          const T* threshold_j, int n, T* s, unsigned char* flag) {
+#pragma GCC ivdep
+  for (int j = 0; j < n; ++j) {
+    s[j] = signed_deficit((half_norm_i + half_norm_j[j]) - product[j]);
+  }
+  int any = 0;
+#pragma GCC ivdep
+  for (int j = 0; j < n; ++j) {
+    const int low = T(2) * std::fabs(s[j]) <= threshold_i + threshold_j[j] ? 1 : 0;
+    flag[j] = static_cast<unsigned char>(low);
+    any |= low;
+  }
+  return any != 0;
+}
+
+template <class T>
+void write_nngp(const T* s, bool signed_rho, T root_i, const T* root_j, int n, T* out) {
+  if (signed_rho) {
+#pragma GCC ivdep
+    for (int j = 0; j < n; ++j) out[j] = (root_i * root_j[j]) * correlation<T, true>(s[j]);
+  } else {
+#pragma GCC ivdep
+    for (int j = 0; j < n; ++j) out[j] = (root_i * root_j[j]) * correlation<T, false>(s[j]);
+  }
+}
+
+template <class T>
+void write_ntk(const T* tau, T root_i, const T* root_j, int n, T* out) {
+#pragma GCC ivdep
+  for (int j = 0; j < n; ++j) out[j] = (root_i * root_j[j]) * tau[j];
+}
+
+// A square block of as many rows as a vector has lanes, transposed by log2(lanes) rounds of
+// interleaving row k with row k + lanes/2.
+template <class T>
+struct Transposer {
+  static constexpr int kLanes = NTKFAST_VECTOR_BYTES / static_cast<int>(sizeof(T));
+  typedef T Vector __attribute__((vector_size(NTKFAST_VECTOR_BYTES), aligned(alignof(T)), may_alias));
+  typedef T Register __attribute__((vector_size(NTKFAST_VECTOR_BYTES)));
+
+  template <int... k>
+  struct Lanes {};
+  template <int n, int... k>
+  struct Count : Count<n - 1, n - 1, k...> {};
+  template <int... k>
+  struct Count<0, k...> {
+    using type = Lanes<k...>;
+  };
+
+  template <int... k>
+  static NTKFAST_INLINE Register low(Register a, Register b, Lanes<k...>) {
+    return __builtin_shufflevector(a, b, (k / 2 + (k % 2) * kLanes)...);
+  }
+  template <int... k>
+  static NTKFAST_INLINE Register high(Register a, Register b, Lanes<k...>) {
+    return __builtin_shufflevector(a, b, (kLanes / 2 + k / 2 + (k % 2) * kLanes)...);
+  }
+
+  static NTKFAST_INLINE void block(const T* in, int in_ld, T* out, std::int64_t out_ld) {
+    using All = typename Count<kLanes>::type;
+    Register row[kLanes], next[kLanes];
+#pragma GCC unroll 16
+    for (int k = 0; k < kLanes; ++k) row[k] = *reinterpret_cast<const Vector*>(in + k * in_ld);
+#pragma GCC unroll 4
+    for (int round = kLanes; round > 1; round /= 2) {
+#pragma GCC unroll 8
+      for (int k = 0; k < kLanes / 2; ++k) {
+        next[2 * k] = low(row[k], row[k + kLanes / 2], All{});
+        next[2 * k + 1] = high(row[k], row[k + kLanes / 2], All{});
+      }
+#pragma GCC unroll 16
+      for (int k = 0; k < kLanes; ++k) row[k] = next[k];
+    }
+#pragma GCC unroll 16
+    for (int k = 0; k < kLanes; ++k) *reinterpret_cast<Vector*>(out + k * out_ld) = row[k];
+  }
+};
+
+template <class T>
+void transpose(const T* strip, int strip_ld, int n, T* out, std::int64_t ld) {
+  constexpr int kLanes = Transposer<T>::kLanes;
+  static_assert(kStripRows % kLanes == 0);
+  int j = 0;
+  for (; j + kLanes <= n; j += kLanes) {
+    for (int r = 0; r < kStripRows; r += kLanes) {
+      Transposer<T>::block(strip + r * strip_ld + j, strip_ld, out + j * ld + r, ld);
+    }
+  }
+  for (; j < n; ++j) {
+    for (int r = 0; r < kStripRows; ++r) out[j * ld + r] = strip[r * strip_ld + j];
+  }
+}
+
+// Sixteen running sums: independent chains that the compiler keeps in vector registers, and a
+// summation order that does not depend on the instruction set.
+constexpr int kSums = 16;
+
+NTKFAST_INLINE double total(double (&sum)[kSums]) {
+  for (int width = kSums / 2; width > 0; width /= 2) {
+    for (int k = 0; k < width; ++k) sum[k] += sum[k + width];
+  }
+  return sum[0];
+}
+
+template <class T>
+double sum_squares(const T* x, std::int64_t d, double scale) {
+  double sum[kSums] = {};
+  std::int64_t k = 0;
+  for (; k + kSums <= d; k += kSums) {
+    for (int l = 0; l < kSums; ++l) {
+      const double value = static_cast<double>(x[k + l]) * scale;
+      sum[l] += value * value;
+    }
+  }
+  for (int l = 0; k + l < d; ++l) {
+    const double value = static_cast<double>(x[k + l]) * scale;
+    sum[l] += value * value;
+  }
+  return total(sum);
+}
+
+template <class T>
+double center(const T* x, std::int64_t d, double scale, double inverse, const double* anchor,
+              T* v) {
+  double sum[kSums] = {};
+  std::int64_t k = 0;
+  for (; k + kSums <= d; k += kSums) {
+    for (int l = 0; l < kSums; ++l) {
+      const T value = static_cast<T>((static_cast<double>(x[k + l]) * scale) * inverse - anchor[k + l]);
+      v[k + l] = value;
+      sum[l] += static_cast<double>(value) * static_cast<double>(value);
+    }
+  }
+  for (int l = 0; k + l < d; ++l) {
+    const T value = static_cast<T>((static_cast<double>(x[k + l]) * scale) * inverse - anchor[k + l]);
+    v[k + l] = value;
+    sum[l] += static_cast<double>(value) * static_cast<double>(value);
+  }
+  return total(sum);
+}
+
+template <class T>
+double half_distance(const T* x, double ax, double bx, const T* z, double az, double bz,
+                     std::int64_t d, double sign) {
+  double sum[kSums] = {};
+  const double signed_bz = sign * bz;
+  std::int64_t k = 0;
+  for (; k + kSums <= d; k += kSums) {
+    for (int l = 0; l < kSums; ++l) {
+      const double left = (static_cast<double>(x[k + l]) * ax) * bx;
+      const double right = (static_cast<double>(z[k + l]) * az) * signed_bz;
+      const double difference = left - right;
+      sum[l] += difference * difference;
+    }
+  }
+  for (int l = 0; k + l < d; ++l) {
+    const double left = (static_cast<double>(x[k + l]) * ax) * bx;
+    const double right = (static_cast<double>(z[k + l]) * az) * signed_bz;
+    const double difference = left - right;
+    sum[l] += difference * difference;
+  }
+  return 0.5 * total(sum);
+}
+
+// 0 * x is 0 for every finite x and NaN otherwise.
+template <class T>
+bool all_finite(const T* x, std::int64_t n) {
+  T sum[2 * kSums] = {};
+  std::int64_t k = 0;
+  for (; k + 2 * kSums <= n; k += 2 * kSums) {
+    for (int l = 0; l < 2 * kSums; ++l) sum[l] += x[k + l] * T(0);
+  }
+  for (; k < n; ++k) sum[0] += x[k] * T(0);
+  T all = 0;
+  for (int l = 0; l < 2 * kSums; ++l) all += sum[l];
+  return all == T(0);
+}
+
+template <class T>
+constexpr TileKernels<T> kKernels = {
+    step_function<T>, load<T>,   write_nngp<T>,    write_ntk<T>,  transpose<T>,
+    sum_squares<T>,   center<T>, half_distance<T>, all_finite<T>,
+};
+
+}  // namespace
+
+const TileKernels<float>& float_kernels() { return kKernels<float>; }
+const TileKernels<double>& double_kernels() { return kKernels<double>; }
+
+}  // namespace ntkfast::cpu::NTKFAST_ISA

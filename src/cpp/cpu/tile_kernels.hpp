@@ -1,0 +1,87 @@
+// The innermost loops, compiled once per instruction set and reached through a table of pointers.
+//
+// A tile row is one row of x against up to kTileSize rows of z: n signed deficits s and n values of
+// tau = T / (p p'). Steps read and write those short arrays, which stay in the first-level cache.
+#pragma once
+
+#include <cstdint>
+
+#include "program/op.hpp"
+
+namespace ntkfast::cpu {
+
+// Edge of a tile. 256 rows against 256 rows keep the product (256 KiB in float) and both panels in
+// the second-level cache; the grid depends on nothing else, so results never depend on threads.
+inline constexpr int kTileSize = 256;
+// Rows handled before results are stored: one cache line of floats in the mirrored direction.
+inline constexpr int kStripRows = 16;
+inline constexpr int kMaxConstants = 8;
+inline constexpr int kMaxTableColumns = 16;
+
+// One tile row in flight.
+template <class T>
+struct TileRow {
+  std::int64_t i;   // row of x
+  std::int64_t j0;  // first row of z
+  int n;            // rows of z
+  T* const* s;      // per slot: n signed deficits
+  T* const* tau;    // per slot: n values of T / (p p')
+};
+
+// One operation, bound to its tables and to the best loop for it.
+template <class T>
+struct Step {
+  void (*run)(const Step&, const TileRow<T>&);
+  int in, out;                      // slots
+  const T* left[kMaxTableColumns];  // columns of the table of x, indexed by i
+  const T* right[kMaxTableColumns];  // columns of the table of z, indexed by j
+  T constants[kMaxConstants];
+};
+
+// What happens to tau in a step.
+enum class TauMode : std::uint8_t {
+  None,      // no trainable layer so far, or the NTK is not asked for
+  Start,     // tau' = rho'                (first trainable layer)
+  Add,       // tau' = gain tau + rho'     (trainable layer)
+  Scale,     // tau' = gain tau            (activation, or a layer that is not trainable)
+};
+
+template <class T>
+struct TileKernels {
+  // The loop for an op: Dense or activation.
+  void (*(*step)(const Op& op, bool signed_rho, TauMode mode))(const Step<T>&, const TileRow<T>&);
+  // s from the product v_i . v_j of centred rows; flag[j] = 1 where |s| is below the mean of both
+  // thresholds and has to be recomputed from the rows. Returns whether any flag is set.
+  bool (*load)(const T* product, T half_norm_i, const T* half_norm_j, T threshold_i,
+               const T* threshold_j, int n, T* s, unsigned char* flag);
+  // out = p_i p_j rho  and  out = p_i p_j tau.
+  void (*write_nngp)(const T* s, bool signed_rho, T root_i, const T* root_j, int n, T* out);
+  void (*write_ntk)(const T* tau, T root_i, const T* root_j, int n, T* out);
+  // out[j * ld + r] = strip[r * strip_ld + j] for kStripRows rows and n columns.
+  void (*transpose)(const T* strip, int strip_ld, int n, T* out, std::int64_t ld);
+  // sum of (scale x_k)^2 in double.
+  double (*sum_squares)(const T* x, std::int64_t d, double scale);
+  // v_k = x_k scale inverse - anchor_k, rounded to T; returns sum of v_k^2 in double.
+  double (*center)(const T* x, std::int64_t d, double scale, double inverse, const double* anchor,
+                   T* v);
+  // |x a_x b_x -+ z a_z b_z|^2 / 2 in double: the exact deficit of a nearly (anti)parallel pair.
+  double (*half_distance)(const T* x, double ax, double bx, const T* z, double az, double bz,
+                          std::int64_t d, double sign);
+  // True when no entry is NaN or infinite.
+  bool (*all_finite)(const T* x, std::int64_t n);
+};
+
+namespace baseline {
+const TileKernels<float>& float_kernels();
+const TileKernels<double>& double_kernels();
+}  // namespace baseline
+namespace avx2 {
+const TileKernels<float>& float_kernels();
+const TileKernels<double>& double_kernels();
+}  // namespace avx2
+namespace avx512 {
+const TileKernels<float>& float_kernels();
+const TileKernels<double>& double_kernels();
+}  // namespace avx512
+
+}  // namespace ntkfast::cpu

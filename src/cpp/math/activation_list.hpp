@@ -1,0 +1,10 @@
+// The one list of activations: X(name, dual, parameter names). Enum, names, dispatch tables and the
+// Python listing are made from it.
+#pragma once
+
+#include "math/duals/abrelu.hpp"
+#include "math/duals/erf.hpp"
+
+#define NTKFAST_ACTIVATIONS(X) \
+  X(ABRelu, AbRelu, "a, b")    \
+  X(Erf, Erf, "a, b, c")

@@ -1,0 +1,61 @@
+// ABRelu: phi(x) = a min(x, 0) + b max(x, 0); Relu (0, 1), LeakyRelu (alpha, 1), Abs (-1, 1).
+//
+// phi'(x) = a for x < 0, b for x > 0. Domain: every q >= 0.
+// Dual (Cho & Saul 2009, order 1; Tsuchida et al. 2018): with c = (a - b)^2 / (a^2 + b^2), the
+// angle theta = acos(rho) and g = sin(theta) - theta cos(theta),
+//   1 - rho' = (1 - rho) - (c / pi) g(theta),   E[phi' phi'] = (a^2 + b^2)/2 (1 - (c / pi) theta).
+// All forms below start from the angle alpha to the nearer pole, so both ends keep their digits.
+// Error bound: absolute error of the next angle <= 2 u, relative error of the gain <= 3 u.
+#pragma once
+
+#include "math/duals/dual.hpp"
+
+namespace ntkfast::inline NTKFAST_ISA {
+
+struct AbRelu {
+  static constexpr int kParams = 2;
+  static constexpr int kConstants = 2;
+  static constexpr int kColumns = 0;
+
+  static double kink(const double* params) {
+    const double a = params[0], b = params[1];
+    const double norm = std::hypot(a, b);
+    if (norm == 0) return 0;
+    const double jump = (a - b) / norm;
+    return jump * jump;
+  }
+
+  static void constants(const double* params, double* constants) {
+    constants[0] = kink(params);
+    constants[1] = kink(params) / M_PI;
+  }
+
+  static bool nonnegative(const double* params) { return kink(params) >= 1; }
+
+  static RowStep row(const double* params, double p, double* /*columns*/) {
+    return {p * (std::hypot(params[0], params[1]) * M_SQRT1_2), 1.0};
+  }
+
+  template <class T, bool kSigned>
+  static NTKFAST_INLINE PairStep<T> pair(const T* constants, T s, const T* /*left*/,
+                                         const T* /*right*/) {
+    const T c = constants[0], c_over_pi = constants[1];
+    const T m = kSigned ? std::fabs(s) : s;
+    const T z = T(0.5) * m;  // sin^2(alpha / 2)
+    const T root = std::sqrt(z);
+    const T angle = T(2) * c_over_pi * root * asin_over_root(z);
+    const T excess = c_over_pi * (z * root) * arc_excess_over_root_cubed(z);
+    if constexpr (!kSigned) {
+      return {m - excess, T(1) - angle};
+    } else {
+      const bool negative = std::copysign(T(1), s) < T(0);
+      // rho < 0: rho' = (c - 1)(1 - m) + excess; its deficit is taken from whichever end is near.
+      const T toward_one = ((T(2) - c) + (c - T(1)) * m) - excess;
+      const T toward_minus_one = (c + (T(1) - c) * m) + excess;
+      const T opposite = toward_minus_one < T(1) ? -toward_minus_one : toward_one;
+      return {negative ? opposite : m - excess, negative ? (T(1) - c) + angle : T(1) - angle};
+    }
+  }
+};
+
+}  // namespace ntkfast::inline NTKFAST_ISA

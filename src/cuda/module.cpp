@@ -1,0 +1,33 @@
+// ntkfast._cuda: separate from _core, so that the package works where CUDA does not.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <tuple>
+
+#include "devices.hpp"
+
+namespace py = pybind11;
+
+namespace {
+
+using DeviceTuple = std::tuple<int, std::string, std::tuple<int, int>, std::size_t, std::size_t>;
+
+std::vector<DeviceTuple> device_tuples() {
+  std::vector<DeviceTuple> tuples;
+  for (const ntkfast::cuda::Device& d : ntkfast::cuda::devices()) {
+    tuples.emplace_back(d.index, d.name, std::tuple(d.major, d.minor), d.total_bytes, d.free_bytes);
+  }
+  return tuples;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_cuda, m) {
+  // The first call of each may wait seconds for the driver: let other Python threads run meanwhile.
+  using NoGil = py::call_guard<py::gil_scoped_release>;
+  m.doc() = "CUDA devices (private: use ntkfast.cuda)";
+  m.def("device_count", &ntkfast::cuda::device_count, NoGil());
+  m.def("devices", &device_tuples, NoGil());
+  m.def("unavailable_reason", &ntkfast::cuda::unavailable_reason, NoGil());
+  m.attr("architectures") = NTKFAST_CUDA_ARCHITECTURES;
+}
