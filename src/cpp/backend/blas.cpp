@@ -21,6 +21,10 @@ void NTKFAST_BLAS(cblas_sgemm)(int order, int trans_a, int trans_b, int m, int n
 void NTKFAST_BLAS(cblas_dgemm)(int order, int trans_a, int trans_b, int m, int n, int k,
                                double alpha, const double* a, int lda, const double* b, int ldb,
                                double beta, double* c, int ldc);
+void NTKFAST_BLAS(cblas_ssyrk)(int order, int triangle, int trans, int n, int k, float alpha,
+                               const float* a, int lda, float beta, float* c, int ldc);
+void NTKFAST_BLAS(cblas_dsyrk)(int order, int triangle, int trans, int n, int k, double alpha,
+                               const double* a, int lda, double beta, double* c, int ldc);
 #if !defined(NTKFAST_BLAS_SCIPY_OPENBLAS) && defined(__GNUC__)
 // Present in a system OpenBLAS, absent elsewhere.
 void openblas_set_num_threads(int) __attribute__((weak));
@@ -29,7 +33,7 @@ void openblas_set_num_threads(int) __attribute__((weak));
 
 namespace ntkfast {
 namespace {
-constexpr int kRowMajor = 101, kNoTranspose = 111, kTranspose = 112;
+constexpr int kRowMajor = 101, kNoTranspose = 111, kTranspose = 112, kLower = 122;
 }
 
 void multiply_transposed(int m, int n, int k, const float* a, int lda, const float* b, int ldb,
@@ -44,6 +48,18 @@ void multiply_transposed(int m, int n, int k, const double* a, int lda, const do
   NTKFAST_BLAS(cblas_dgemm)
   (kRowMajor, kNoTranspose, kTranspose, m, n, k, 1.0, a, lda, b, ldb, accumulate ? 1.0 : 0.0, c,
    ldc);
+}
+
+void multiply_by_own_transpose(int n, int k, const float* a, int lda, bool accumulate, float* c,
+                               int ldc) {
+  NTKFAST_BLAS(cblas_ssyrk)
+  (kRowMajor, kLower, kNoTranspose, n, k, 1.0F, a, lda, accumulate ? 1.0F : 0.0F, c, ldc);
+}
+
+void multiply_by_own_transpose(int n, int k, const double* a, int lda, bool accumulate, double* c,
+                               int ldc) {
+  NTKFAST_BLAS(cblas_dsyrk)
+  (kRowMajor, kLower, kNoTranspose, n, k, 1.0, a, lda, accumulate ? 1.0 : 0.0, c, ldc);
 }
 
 void use_single_threaded_blas() {

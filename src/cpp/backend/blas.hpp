@@ -11,6 +11,12 @@ void multiply_transposed(int m, int n, int k, const float* a, int lda, const flo
 void multiply_transposed(int m, int n, int k, const double* a, int lda, const double* b, int ldb,
                          bool accumulate, double* c, int ldc);
 
+// The lower triangle of c(n x n) = a(n x k) a^T + accumulate * c; the rest of c is left alone.
+void multiply_by_own_transpose(int n, int k, const float* a, int lda, bool accumulate, float* c,
+                               int ldc);
+void multiply_by_own_transpose(int n, int k, const double* a, int lda, bool accumulate, double* c,
+                               int ldc);
+
 // Keeps BLAS on one thread per caller, because tiles are already dealt to threads. Called once
 // before the first product; touches only the copy of BLAS that this library links.
 void use_single_threaded_blas();

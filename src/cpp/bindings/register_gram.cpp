@@ -99,9 +99,13 @@ std::pair<Results, Results> diag(const Program& program, const Rows<T>& x, bool 
 }
 
 template <class T>
-double conditioning(const Program& program, const Rows<T>& x) {
-  const ntkfast::cpu::GramOptions options{};
-  return ntkfast::cpu::conditioning<T>(program, x.data(), x.shape(0), x.shape(1), options);
+double conditioning(const Program& program, const Rows<T>& x, int threads,
+                    const std::string& isa) {
+  const ntkfast::cpu::GramOptions options{threads, isa, make_monitor(nullptr)};
+  const T* rows = x.data();
+  const py::ssize_t n = x.shape(0), d = x.shape(1);
+  const py::gil_scoped_release release;
+  return ntkfast::cpu::conditioning<T>(program, rows, n, d, options);
 }
 
 template <class T>
@@ -116,7 +120,8 @@ void register_for_dtype(py::module_& module) {
              py::arg("isa"), py::arg("progress"));
   module.def("diag", &diag<T>, py::arg("program"), py::arg("x").noconvert(), py::arg("nngp"),
              py::arg("ntk"), py::arg("threads") = 1, py::arg("isa") = "");
-  module.def("conditioning", &conditioning<T>, py::arg("program"), py::arg("x").noconvert());
+  module.def("conditioning", &conditioning<T>, py::arg("program"), py::arg("x").noconvert(),
+             py::arg("threads") = 1, py::arg("isa") = "");
   module.def("all_finite", &all_finite<T>, py::arg("x").noconvert());
 }
 

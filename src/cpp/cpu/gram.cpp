@@ -18,10 +18,10 @@ constexpr std::int64_t kKeptBytes = std::int64_t{32} << 20;
 // Fewer entry-operations than this are done before a second thread has started.
 constexpr std::int64_t kWorkPerThread = 1 << 22;
 
-std::int64_t blocks(std::int64_t n) { return (n + kTileSize - 1) / kTileSize; }
+std::int64_t blocks(std::int64_t n, int tile) { return (n + tile - 1) / tile; }
 
 // Tile number `index`: row by row, below the diagonal only when symmetric.
-TileRange tile_range(std::int64_t index, std::int64_t n, std::int64_t m, bool symmetric) {
+TileRange tile_range(std::int64_t index, std::int64_t n, std::int64_t m, bool symmetric, int tile) {
   std::int64_t row = 0, col = 0;
   if (symmetric) {
     row = static_cast<std::int64_t>((std::sqrt(8.0 * static_cast<double>(index) + 1.0) - 1.0) / 2.0);
@@ -29,12 +29,12 @@ TileRange tile_range(std::int64_t index, std::int64_t n, std::int64_t m, bool sy
     while ((row + 1) * (row + 2) / 2 <= index) ++row;
     col = index - row * (row + 1) / 2;
   } else {
-    row = index / blocks(m);
-    col = index % blocks(m);
+    row = index / blocks(m, tile);
+    col = index % blocks(m, tile);
   }
-  const std::int64_t i0 = row * kTileSize, j0 = col * kTileSize;
-  return {i0, j0, static_cast<int>(std::min<std::int64_t>(kTileSize, n - i0)),
-          static_cast<int>(std::min<std::int64_t>(kTileSize, m - j0))};
+  const std::int64_t i0 = row * tile, j0 = col * tile;
+  return {i0, j0, static_cast<int>(std::min<std::int64_t>(tile, n - i0)),
+          static_cast<int>(std::min<std::int64_t>(tile, m - j0))};
 }
 
 bool keep_rows(std::int64_t n, std::int64_t m, bool symmetric, std::int64_t d,
@@ -61,15 +61,15 @@ bool wants_ntk(const std::vector<GramOutput<T>>& outputs) {
 }
 
 template <class T>
-void run_tiles(const GramContext<T>& context, std::int64_t n, std::int64_t m, bool kept, int threads,
+void run_tiles(const GramContext<T>& context, std::int64_t n, std::int64_t m, int threads,
                const Monitor& monitor) {
-  const std::int64_t rows = blocks(n);
-  Tasks tasks(context.symmetric ? rows * (rows + 1) / 2 : rows * blocks(m), threads, monitor);
+  const std::int64_t rows = blocks(n, context.tile), cols = blocks(m, context.tile);
+  Tasks tasks(context.symmetric ? rows * (rows + 1) / 2 : rows * cols, threads, monitor);
   std::vector<std::unique_ptr<TileWorker<T>>> workers(static_cast<std::size_t>(threads));
   tasks.run([&](int worker, std::int64_t index) {
     auto& own = workers[static_cast<std::size_t>(worker)];
-    if (!own) own = std::make_unique<TileWorker<T>>(context, kept);
-    own->run(tile_range(index, n, m, context.symmetric), tasks, worker);
+    if (!own) own = std::make_unique<TileWorker<T>>(context);
+    own->run(tile_range(index, n, m, context.symmetric, context.tile), tasks, worker);
   });
 }
 
@@ -91,9 +91,9 @@ void gram(const Program& program, const T* x, std::int64_t n, const T* z, std::i
   if (!symmetric) rows_z.emplace(kernels, z, m, d, threads, options.monitor);
   InputRows<T>& other = symmetric ? rows_x : *rows_z;
 
-  const RowTables<T> table_x(program, rows_x.p(), n, "X");
+  const RowTables<T> table_x(program, rows_x.p(), n, "X", threads, options.monitor);
   std::optional<RowTables<T>> table_z;
-  if (!symmetric) table_z.emplace(program, rows_z->p(), m, "Z");
+  if (!symmetric) table_z.emplace(program, rows_z->p(), m, "Z", threads, options.monitor);
 
   const auto anchor = choose_anchor(rows_x, symmetric ? nullptr : &*rows_z, d);
   rows_x.center(anchor.data(), kept, threads, options.monitor);
@@ -115,8 +115,10 @@ void gram(const Program& program, const T* x, std::int64_t n, const T* z, std::i
       bind_program(program, kernels, table_x, symmetric ? table_x : *table_z, wants_ntk(outputs)),
       outputs,
       m,
+      tile_size(n, m),
+      kept,
   };
-  run_tiles(context, n, m, kept, threads, options.monitor);
+  run_tiles(context, n, m, threads, options.monitor);
 }
 
 template <class T>
@@ -124,7 +126,7 @@ void diagonal(const Program& program, const T* x, std::int64_t n, std::int64_t d
               const std::vector<GramOutput<T>>& outputs, const GramOptions& options) {
   const auto& kernels = tile_kernels<T>(options.isa);
   const InputRows<T> rows(kernels, x, n, d, options.threads, options.monitor);
-  const RowTables<T> table(program, rows.p(), n, "X");
+  const RowTables<T> table(program, rows.p(), n, "X", options.threads, options.monitor);
   for (std::size_t k = 0; k < outputs.size(); ++k) {
     const int out = static_cast<int>(k);
     if (outputs[k].nngp != nullptr) std::copy_n(table.nngp_diagonal(out), n, outputs[k].nngp);
@@ -136,7 +138,7 @@ template <class T>
 double conditioning(const Program& program, const T* x, std::int64_t n, std::int64_t d,
                     const GramOptions& options) {
   const InputRows<T> rows(tile_kernels<T>(options.isa), x, n, d, options.threads, options.monitor);
-  return RowTables<T>(program, rows.p(), n, "X").conditioning();
+  return RowTables<T>(program, rows.p(), n, "X", options.threads, options.monitor).conditioning();
 }
 
 std::int64_t workspace_bytes(const Program& program, std::int64_t n, std::int64_t m,
@@ -146,8 +148,10 @@ std::int64_t workspace_bytes(const Program& program, std::int64_t n, std::int64_
   for (const Op& op : program.ops) columns += column_count(op);
   // Per row: p, scale, inverse, half norm in double; half norm and threshold in T; the tables.
   const std::int64_t row = 4 * 8 + 2 * itemsize + columns * itemsize;
-  const std::int64_t scratch = itemsize == 4 ? TileWorker<float>::scratch_bytes(program, kept)
-                                             : TileWorker<double>::scratch_bytes(program, kept);
+  const int tile = tile_size(n, m == 0 ? n : m);
+  const std::int64_t scratch = itemsize == 4
+                                   ? TileWorker<float>::scratch_bytes(program, tile, kept)
+                                   : TileWorker<double>::scratch_bytes(program, tile, kept);
   // BLAS packs panels of its own for every thread that calls it: about 2 MiB each.
   constexpr std::int64_t kBlasBytes = std::int64_t{2} << 20;
   return (n + m) * row + (kept ? (n + m) * d * itemsize : 0) + threads * (scratch + kBlasBytes) +

@@ -11,7 +11,8 @@
 namespace ntkfast::cpu {
 namespace {
 
-// Grid of deficits 2^0, 2^-1/2, ..., 2^-31.5: below that the floor of the thresholds takes over.
+// Grid of deficits 2^0, 2^-1, ..., 2^-63: rows that lie close together around the anchor have tiny
+// errors, whose threshold lies as far down.
 constexpr int kGrid = 64;
 
 // Relative change of K and T that the product may cause. The budget is 2e-6 in float and 1e-12 in
@@ -98,7 +99,7 @@ RepairPolicy choose_repair(const Program& program, const InputRows<T>& x, const 
   const double error = 2 * policy.roundoff * std::max(largest_half_norm(x), largest_half_norm(z));
   if (error == 0) return policy;
   std::array<double, kGrid> grid;
-  for (std::size_t k = 0; k < kGrid; ++k) grid[k] = std::exp2(-0.5 * static_cast<double>(k));
+  for (std::size_t k = 0; k < kGrid; ++k) grid[k] = std::exp2(-static_cast<double>(k));
   std::vector<double> roots;
   add_representatives(x, roots);
   add_representatives(z, roots);

@@ -6,9 +6,15 @@
 #include "math/activation_list.hpp"
 
 #if defined(__AVX512F__)
+#include <immintrin.h>
 #define NTKFAST_VECTOR_BYTES 64
+#define NTKFAST_STREAM(to, value) \
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), reinterpret_cast<__m512i>(value))
 #elif defined(__AVX__)
+#include <immintrin.h>
 #define NTKFAST_VECTOR_BYTES 32
+#define NTKFAST_STREAM(to, value) \
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(value))
 #else
 #define NTKFAST_VECTOR_BYTES 16
 #endif
@@ -116,18 +122,19 @@ StepFunction<T> step_function(const Op& op, bool signed_rho, TauMode mode) {
 template <class T>
 bool load(const T* product, T half_norm_i, const T* half_norm_j, T threshold_i,
           const T* threshold_j, int n, T* s, unsigned char* flag) {
-#pragma GCC ivdep
-  for (int j = 0; j < n; ++j) {
-    s[j] = signed_deficit((half_norm_i + half_norm_j[j]) - product[j]);
-  }
   int any = 0;
 #pragma GCC ivdep
   for (int j = 0; j < n; ++j) {
-    const int low = T(2) * std::fabs(s[j]) <= threshold_i + threshold_j[j] ? 1 : 0;
-    flag[j] = static_cast<unsigned char>(low);
-    any |= low;
+    const T deficit = signed_deficit((half_norm_i + half_norm_j[j]) - product[j]);
+    s[j] = deficit;
+    any |= T(2) * std::fabs(deficit) <= threshold_i + threshold_j[j] ? 1 : 0;
   }
-  return any != 0;
+  if (any == 0) return false;
+#pragma GCC ivdep
+  for (int j = 0; j < n; ++j) {
+    flag[j] = T(2) * std::fabs(s[j]) <= threshold_i + threshold_j[j] ? 1 : 0;
+  }
+  return true;
 }
 
 template <class T>
@@ -147,37 +154,75 @@ void write_ntk(const T* tau, T root_i, const T* root_j, int n, T* out) {
   for (int j = 0; j < n; ++j) out[j] = (root_i * root_j[j]) * tau[j];
 }
 
+// Vectors of one instruction set, loaded and stored without asking for alignment.
+template <class T>
+struct Lanes {
+  static constexpr int kCount = NTKFAST_VECTOR_BYTES / static_cast<int>(sizeof(T));
+  typedef T Vector __attribute__((vector_size(NTKFAST_VECTOR_BYTES)));
+  typedef T Unaligned
+      __attribute__((vector_size(NTKFAST_VECTOR_BYTES), aligned(alignof(T)), may_alias));
+
+  static NTKFAST_INLINE Vector load(const T* from) {
+    return *reinterpret_cast<const Unaligned*>(from);
+  }
+
+  // kStream: past the caches, to an aligned address. A result is written once and not read again,
+  // so fetching its lines first, as an ordinary store does, would double the traffic; worse, the
+  // lines of a mirrored strip lie one matrix row apart and evict each other.
+  template <bool kStream>
+  static NTKFAST_INLINE void store(T* to, Vector value) {
+#if defined(NTKFAST_STREAM)
+    if constexpr (kStream) {
+      NTKFAST_STREAM(to, value);
+      return;
+    }
+#endif
+    *reinterpret_cast<Unaligned*>(to) = value;
+  }
+};
+
+template <class T>
+bool can_stream(const T* out, std::int64_t ld) {
+#if defined(NTKFAST_STREAM)
+  return (reinterpret_cast<std::uintptr_t>(out) | static_cast<std::uintptr_t>(ld) * sizeof(T)) %
+             NTKFAST_VECTOR_BYTES ==
+         0;
+#else
+  return out == nullptr && ld == 0;  // baseline: 16-byte streams would flush quarter lines
+#endif
+}
+
 // A square block of as many rows as a vector has lanes, transposed by log2(lanes) rounds of
 // interleaving row k with row k + lanes/2.
 template <class T>
 struct Transposer {
-  static constexpr int kLanes = NTKFAST_VECTOR_BYTES / static_cast<int>(sizeof(T));
-  typedef T Vector __attribute__((vector_size(NTKFAST_VECTOR_BYTES), aligned(alignof(T)), may_alias));
-  typedef T Register __attribute__((vector_size(NTKFAST_VECTOR_BYTES)));
+  static constexpr int kLanes = Lanes<T>::kCount;
+  using Vector = typename Lanes<T>::Vector;
 
   template <int... k>
-  struct Lanes {};
+  struct Index {};
   template <int n, int... k>
   struct Count : Count<n - 1, n - 1, k...> {};
   template <int... k>
   struct Count<0, k...> {
-    using type = Lanes<k...>;
+    using type = Index<k...>;
   };
 
   template <int... k>
-  static NTKFAST_INLINE Register low(Register a, Register b, Lanes<k...>) {
+  static NTKFAST_INLINE Vector low(Vector a, Vector b, Index<k...>) {
     return __builtin_shufflevector(a, b, (k / 2 + (k % 2) * kLanes)...);
   }
   template <int... k>
-  static NTKFAST_INLINE Register high(Register a, Register b, Lanes<k...>) {
+  static NTKFAST_INLINE Vector high(Vector a, Vector b, Index<k...>) {
     return __builtin_shufflevector(a, b, (kLanes / 2 + k / 2 + (k % 2) * kLanes)...);
   }
 
+  template <bool kStream>
   static NTKFAST_INLINE void block(const T* in, int in_ld, T* out, std::int64_t out_ld) {
     using All = typename Count<kLanes>::type;
-    Register row[kLanes], next[kLanes];
+    Vector row[kLanes], next[kLanes];
 #pragma GCC unroll 16
-    for (int k = 0; k < kLanes; ++k) row[k] = *reinterpret_cast<const Vector*>(in + k * in_ld);
+    for (int k = 0; k < kLanes; ++k) row[k] = Lanes<T>::load(in + k * in_ld);
 #pragma GCC unroll 4
     for (int round = kLanes; round > 1; round /= 2) {
 #pragma GCC unroll 8
@@ -189,23 +234,58 @@ struct Transposer {
       for (int k = 0; k < kLanes; ++k) row[k] = next[k];
     }
 #pragma GCC unroll 16
-    for (int k = 0; k < kLanes; ++k) *reinterpret_cast<Vector*>(out + k * out_ld) = row[k];
+    for (int k = 0; k < kLanes; ++k) Lanes<T>::template store<kStream>(out + k * out_ld, row[k]);
   }
 };
 
-template <class T>
-void transpose(const T* strip, int strip_ld, int n, T* out, std::int64_t ld) {
-  constexpr int kLanes = Transposer<T>::kLanes;
+template <class T, bool kStream>
+void transpose_blocks(const T* strip, int strip_ld, int n, T* out, std::int64_t ld) {
+  constexpr int kLanes = Lanes<T>::kCount;
   static_assert(kStripRows % kLanes == 0);
-  int j = 0;
-  for (; j + kLanes <= n; j += kLanes) {
+  for (int j = 0; j + kLanes <= n; j += kLanes) {
     for (int r = 0; r < kStripRows; r += kLanes) {
-      Transposer<T>::block(strip + r * strip_ld + j, strip_ld, out + j * ld + r, ld);
+      Transposer<T>::template block<kStream>(strip + r * strip_ld + j, strip_ld, out + j * ld + r,
+                                             ld);
     }
   }
-  for (; j < n; ++j) {
+}
+
+template <class T>
+void transpose(const T* strip, int strip_ld, int n, T* out, std::int64_t ld) {
+  if (can_stream(out, ld)) {
+    transpose_blocks<T, true>(strip, strip_ld, n, out, ld);
+  } else {
+    transpose_blocks<T, false>(strip, strip_ld, n, out, ld);
+  }
+  for (int j = n / Lanes<T>::kCount * Lanes<T>::kCount; j < n; ++j) {
     for (int r = 0; r < kStripRows; ++r) out[j * ld + r] = strip[r * strip_ld + j];
   }
+}
+
+template <class T, bool kStream>
+NTKFAST_INLINE void copy_vectors(const T* values, int n, T* out) {
+  constexpr int kLanes = Lanes<T>::kCount;
+  int j = 0;
+  for (; j + kLanes <= n; j += kLanes) {
+    Lanes<T>::template store<kStream>(out + j, Lanes<T>::load(values + j));
+  }
+  for (; j < n; ++j) out[j] = values[j];
+}
+
+template <class T>
+void copy(const T* values, int n, T* out) {
+  if (can_stream(out, 0)) {
+    copy_vectors<T, true>(values, n, out);
+  } else {
+    copy_vectors<T, false>(values, n, out);
+  }
+}
+
+// Streamed stores are ordered with nothing else until a fence.
+void finish_stores() {
+#if defined(NTKFAST_STREAM)
+  _mm_sfence();
+#endif
 }
 
 // Sixteen running sums: independent chains that the compiler keeps in vector registers, and a
@@ -296,7 +376,8 @@ bool all_finite(const T* x, std::int64_t n) {
 template <class T>
 constexpr TileKernels<T> kKernels = {
     step_function<T>, load<T>,   write_nngp<T>,    write_ntk<T>,  transpose<T>,
-    sum_squares<T>,   center<T>, half_distance<T>, all_finite<T>,
+    copy<T>,          finish_stores, sum_squares<T>, center<T>,  half_distance<T>,
+    all_finite<T>,
 };
 
 }  // namespace

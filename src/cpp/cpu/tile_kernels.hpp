@@ -1,6 +1,6 @@
 // The innermost loops, compiled once per instruction set and reached through a table of pointers.
 //
-// A tile row is one row of x against up to kTileSize rows of z: n signed deficits s and n values of
+// A tile row is one row of x against up to kRowLength rows of z: n signed deficits s and n values of
 // tau = T / (p p'). Steps read and write those short arrays, which stay in the first-level cache.
 #pragma once
 
@@ -10,9 +10,9 @@
 
 namespace ntkfast::cpu {
 
-// Edge of a tile. 256 rows against 256 rows keep the product (256 KiB in float) and both panels in
-// the second-level cache; the grid depends on nothing else, so results never depend on threads.
-inline constexpr int kTileSize = 256;
+// Pairs in one tile row: long enough to hide the call of each step (some 20 cycles of 400), short
+// enough that all arrays of a strip fit in the first-level cache.
+inline constexpr int kRowLength = 256;
 // Rows handled before results are stored: one cache line of floats in the mirrored direction.
 inline constexpr int kStripRows = 16;
 inline constexpr int kMaxConstants = 8;
@@ -59,6 +59,10 @@ struct TileKernels {
   void (*write_ntk)(const T* tau, T root_i, const T* root_j, int n, T* out);
   // out[j * ld + r] = strip[r * strip_ld + j] for kStripRows rows and n columns.
   void (*transpose)(const T* strip, int strip_ld, int n, T* out, std::int64_t ld);
+  // out[j] = values[j].
+  void (*copy)(const T* values, int n, T* out);
+  // After the last store of a tile: makes streamed stores visible to other threads.
+  void (*finish_stores)();
   // sum of (scale x_k)^2 in double.
   double (*sum_squares)(const T* x, std::int64_t d, double scale);
   // v_k = x_k scale inverse - anchor_k, rounded to T; returns sum of v_k^2 in double.

@@ -29,19 +29,21 @@ NTKFAST_INLINE T signed_deficit(T delta) {
 }
 
 // The affine step rho' = r_i r_j rho + t_i t_j with unit vectors (r_i, t_i): a Dense layer with
-// bias, r = |W| p / p', t = b / p', or any other constant added to a covariance.
-// 1 - |rho'| is a sum of non-negative terms:  r_i r_j m + ((r_i - r_j)^2 + (t_i -+ t_j)^2) / 2.
+// bias, r = |W| p / p', t = b / p', or any other constant added to a covariance. Both deficits are
+// sums of non-negative terms,
+//   1 -+ rho' = r_i r_j (1 -+ rho) + ((r_i - r_j)^2 + (t_i -+ t_j)^2) / 2,
+// and the smaller one is kept.
 template <class T, bool kSigned>
 NTKFAST_INLINE T affine_deficit(T s, T ri, T ti, T rj, T tj) {
-  const T dr = ri - rj;
+  const T scale = ri * rj, dr = ri - rj, minus = ti - tj;
   if constexpr (kSigned) {
-    const T sign = std::copysign(T(1), s);
-    const T dt = ti - sign * tj;
-    const T m = (ri * rj) * std::fabs(s) + T(0.5) * (dr * dr + dt * dt);
-    return m > T(1) ? T(2) - m : std::copysign(m, s);
+    const T m = std::fabs(s), plus = ti + tj;
+    const bool positive = std::copysign(T(1), s) > T(0);
+    const T to_one = scale * (positive ? m : T(2) - m) + T(0.5) * (dr * dr + minus * minus);
+    const T to_minus_one = scale * (positive ? T(2) - m : m) + T(0.5) * (dr * dr + plus * plus);
+    return to_one <= to_minus_one ? to_one : -to_minus_one;
   } else {
-    const T dt = ti - tj;
-    return (ri * rj) * s + T(0.5) * (dr * dr + dt * dt);
+    return scale * s + T(0.5) * (dr * dr + minus * minus);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <string>
 
@@ -39,6 +40,14 @@ RowStep dense_row(const Op& op, double p, double* columns) {
   return {next, columns[0] * columns[0]};
 }
 
+std::string overflow_message(const char* argument, std::int64_t row, double p, double tau) {
+  char values[96];
+  std::snprintf(values, sizeof values, "K = %.3g^2, T = %.3g K", p, tau);
+  return "row " + std::to_string(row) + " of " + argument +
+         " gives a kernel value beyond the largest finite number of its dtype (" + values +
+         "): scale the inputs down, use float64, or use a network that does not amplify them";
+}
+
 }  // namespace
 
 int column_count(const Op& op) {
@@ -47,19 +56,21 @@ int column_count(const Op& op) {
 }
 
 // State of up to kBlock rows: per slot sqrt(q), tau = T/q, and the growth of errors so far.
+// `conditioning` is the largest growth met.
 template <class T>
 struct RowTables<T>::Block {
   struct Row {
     double p, tau, chi, growth;
   };
-  std::int64_t first = 0, rows = 0;
+  std::int64_t first, rows;
+  double conditioning = 1;
   std::vector<std::vector<Row>> slot;
   std::vector<int> slot_of;
 };
 
 template <class T>
 RowTables<T>::RowTables(const Program& program, const double* p, std::int64_t rows,
-                        const char* argument)
+                        const char* argument, int threads, const Monitor& monitor)
     : rows_(rows) {
   std::int64_t columns = 0;
   for (const Op& op : program.ops) {
@@ -68,22 +79,27 @@ RowTables<T>::RowTables(const Program& program, const double* p, std::int64_t ro
   }
   first_output_ = columns;
   data_.resize(static_cast<std::size_t>((columns + 3 * program.outputs) * rows));
-  Block block;
-  block.slot.resize(static_cast<std::size_t>(program.slots));
-  for (const Value& value : program.values) block.slot_of.push_back(value.slot);
-  for (block.first = 0; block.first < rows; block.first += kBlock) {
-    block.rows = std::min(kBlock, rows - block.first);
-    for (auto& slot : block.slot) slot.assign(static_cast<std::size_t>(block.rows), {});
-    auto& input = block.slot[static_cast<std::size_t>(block.slot_of[0])];
-    for (std::size_t k = 0; k < input.size(); ++k) {
-      input[k] = {p[block.first + static_cast<std::int64_t>(k)], 0, 1, 1};
-    }
-    fill(program, block, argument);
-  }
+  const std::int64_t blocks = (rows + kBlock - 1) / kBlock;
+  std::vector<double> conditioning(static_cast<std::size_t>(blocks), 1.0);
+  Tasks tasks(blocks, threads, monitor);
+  tasks.run([&](int, std::int64_t index) {
+    Block block{index * kBlock, std::min(kBlock, rows - index * kBlock), 1.0, {}, {}};
+    fill(program, p, block, argument);
+    conditioning[static_cast<std::size_t>(index)] = block.conditioning;
+  });
+  for (const double growth : conditioning) conditioning_ = std::max(conditioning_, growth);
 }
 
 template <class T>
-void RowTables<T>::fill(const Program& program, Block& block, const char* argument) {
+void RowTables<T>::fill(const Program& program, const double* p, Block& block,
+                        const char* argument) {
+  const auto rows = static_cast<std::size_t>(block.rows);
+  block.slot.assign(static_cast<std::size_t>(program.slots), std::vector<typename Block::Row>(rows));
+  for (const Value& value : program.values) block.slot_of.push_back(value.slot);
+  auto& input = block.slot[static_cast<std::size_t>(block.slot_of[0])];
+  for (std::size_t k = 0; k < rows; ++k) {
+    input[k] = {p[block.first + static_cast<std::int64_t>(k)], 0, 1, 1};
+  }
   for (std::size_t index = 0; index < program.ops.size(); ++index) {
     const Op& op = program.ops[index];
     if (op.kind == OpKind::Output) {
@@ -116,7 +132,7 @@ void RowTables<T>::step(const Op& op, std::size_t index, Block& block) {
     for (int c = 0; c < columns; ++c) {
       table[c * rows_ + static_cast<std::int64_t>(k)] = static_cast<T>(number[static_cast<std::size_t>(c)]);
     }
-    conditioning_ = std::max(conditioning_, growth);
+    block.conditioning = std::max(block.conditioning, growth);
   }
 }
 
@@ -129,11 +145,7 @@ void RowTables<T>::write_output(const Op& op, Block& block, const char* argument
     const auto i = block.first + static_cast<std::int64_t>(k);
     const double nngp = row.p * row.p, ntk = nngp * row.tau;
     if (!(nngp <= kLargest) || !(ntk <= kLargest) || !(row.tau <= kLargest)) {
-      throw KernelOverflow(
-          std::string("row ") + std::to_string(i) + " of " + argument +
-          " gives a kernel value beyond the largest finite number of its dtype (K = " +
-          std::to_string(row.p) + "^2, T = K * " + std::to_string(row.tau) +
-          "): scale the inputs down, use float64, or use a network that does not amplify them");
+      throw KernelOverflow(overflow_message(argument, i, row.p, row.tau));
     }
     T* table = data_.data() + (first_output_ + 3 * op.out) * rows_ + i;
     table[0] = static_cast<T>(row.p);

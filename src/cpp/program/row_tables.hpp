@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "backend/parallel.hpp"
 #include "program/program.hpp"
 
 namespace ntkfast {
@@ -14,7 +15,8 @@ class RowTables {
  public:
   // p: sqrt(q) of each input row in double. Throws KernelOverflow where an output's K or T, or T on
   // the way, would not be finite in T; `argument` names the rows in that message.
-  RowTables(const Program& program, const double* p, std::int64_t rows, const char* argument);
+  RowTables(const Program& program, const double* p, std::int64_t rows, const char* argument,
+            int threads = 1, const Monitor& monitor = {});
 
   // Column k of op number `op`; ops without columns have none.
   const T* column(std::size_t op, int k) const {
@@ -34,7 +36,7 @@ class RowTables {
     return data_.data() + (first_output_ + 3 * out + k) * rows_;
   }
   struct Block;
-  void fill(const Program& program, Block& block, const char* argument);
+  void fill(const Program& program, const double* p, Block& block, const char* argument);
   void step(const Op& op, std::size_t index, Block& block);
   void write_output(const Op& op, Block& block, const char* argument);
 

@@ -14,23 +14,26 @@ namespace ntkfast::inline NTKFAST_ISA {
 
 struct AbRelu {
   static constexpr int kParams = 2;
-  static constexpr int kConstants = 2;
+  static constexpr int kConstants = 4;
   static constexpr int kColumns = 0;
 
-  static double kink(const double* params) {
-    const double a = params[0], b = params[1];
-    const double norm = std::hypot(a, b);
-    if (norm == 0) return 0;
-    const double jump = (a - b) / norm;
-    return jump * jump;
-  }
-
+  // c, c / pi, 1 - c = 2ab / (a^2 + b^2) and 2 - c = (a + b)^2 / (a^2 + b^2). The last two from
+  // their own formulas: near an even or a linear activation they are small, and c is rounded.
   static void constants(const double* params, double* constants) {
-    constants[0] = kink(params);
-    constants[1] = kink(params) / M_PI;
+    const double size = std::fmax(std::fabs(params[0]), std::fabs(params[1]));
+    const double a = size > 0 ? params[0] / size : 1, b = size > 0 ? params[1] / size : 1;
+    const double norm = a * a + b * b;
+    constants[0] = (a - b) * (a - b) / norm;
+    constants[1] = constants[0] / M_PI;
+    constants[2] = 2 * a * b / norm;
+    constants[3] = (a + b) * (a + b) / norm;
   }
 
-  static bool nonnegative(const double* params) { return kink(params) >= 1; }
+  // rho' = c - 1 at rho = -1, and c >= 1 unless both slopes have one sign. Zero has no rho'.
+  static bool nonnegative(const double* params) {
+    const double a = params[0], b = params[1];
+    return (a != 0 || b != 0) && !(a > 0 && b > 0) && !(a < 0 && b < 0);
+  }
 
   static RowStep row(const double* params, double p, double* /*columns*/) {
     return {p * (std::hypot(params[0], params[1]) * M_SQRT1_2), 1.0};
@@ -48,12 +51,14 @@ struct AbRelu {
     if constexpr (!kSigned) {
       return {m - excess, T(1) - angle};
     } else {
+      const T one_minus_c = constants[2], two_minus_c = constants[3];
       const bool negative = std::copysign(T(1), s) < T(0);
-      // rho < 0: rho' = (c - 1)(1 - m) + excess; its deficit is taken from whichever end is near.
-      const T toward_one = ((T(2) - c) + (c - T(1)) * m) - excess;
-      const T toward_minus_one = (c + (T(1) - c) * m) + excess;
+      // rho < 0: rho' = (c - 1)(1 - m) + excess; its deficit is taken from whichever end is near,
+      // written so that a nearly linear (c = 0) or nearly even (c = 2) function leaves m alone.
+      const T toward_one = (m + two_minus_c * (T(1) - m)) - excess;
+      const T toward_minus_one = (m + c * (T(1) - m)) + excess;
       const T opposite = toward_minus_one < T(1) ? -toward_minus_one : toward_one;
-      return {negative ? opposite : m - excess, negative ? (T(1) - c) + angle : T(1) - angle};
+      return {negative ? opposite : m - excess, negative ? one_minus_c + angle : T(1) - angle};
     }
   }
 };

@@ -16,8 +16,10 @@
 //   Q = 1 + psi,  gain = E[phi' phi'] p p' / (P P') = h h' / cos(beta).
 // c is an affine step after that.
 //
-// Measured against 120 digits, norms from 1e-9 to 1e9 in any mix, u the unit roundoff:
-//   |error of m'| <= BOUND_M u sqrt(2 m'),  |error of the gain| <= BOUND_G u gain.
+// Error bounds for exact s and p, measured on 120000 random entries against 120 digits: norms from
+// 1e-9 to 1e9 in any mix, m from 1e-17 to 1, both signs, c / a from 0 to 30; u the unit roundoff.
+//   |error of m'| <= 7 u sqrt(2 m'), the root mean square is 1 u; |error of the gain| <= 6 u gain
+//   in float, 10 u gain in double, where the rounding of the row columns shows.
 #pragma once
 
 #include <cmath>
@@ -213,7 +215,11 @@ struct Erf {
     const T inverse = T(1) / (cos_beta * denominator);
     const T r = ((psi * (T(2) + psi) + mu) * inverse) * cos_beta;
     const T hh = left[kRootSinc] * right[kRootSinc];
-    const T next = (T(2) * hh * r) * erf_detail::atan_over_root(x * (r * r));
+    const T far = (T(2) * hh * r) * erf_detail::atan_over_root(x * (r * r));
+    // Small correlations keep their digits: |rho'| = n h h' asin(e e' n) / (e e' n).
+    const T small_n = n < T(0.5) ? n : T(0.5);
+    const T near_zero = small_n * (hh * asin_over_root(x * (small_n * small_n)));
+    const T next = n < T(0.5) ? T(1) - near_zero : far;
     const T gain = (left[kScale] * right[kScale]) * (hh * (denominator * inverse));
     return {affine_deficit<T, kSigned>(kSigned ? std::copysign(next, s) : next, left[kScale],
                                        left[kOffset], right[kScale], right[kOffset]),
