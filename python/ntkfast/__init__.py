@@ -1,0 +1,66 @@
+"""Exact kernels of infinitely wide neural networks: NTK and NNGP, fast and accurate.
+
+Describe a network with `serial` or `mlp`, then ask for its kernels:
+
+>>> import ntkfast as nk
+>>> net = nk.serial(nk.Dense(W_std=2**0.5), nk.Relu(), nk.Dense())
+>>> net.ntk([[1.0, 0.0], [0.0, 1.0]]).shape
+(2, 2)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import _core, errors, layers, models
+from .config import config
+from .layers import ABRelu, Abs, Dense, Erf, Identity, LeakyRelu, Relu
+from .models import mlp
+from .network import Kernels, Network, serial
+from .serialization import from_dict
+
+if TYPE_CHECKING:
+    from . import cuda, plot, sklearn, solvers
+    from .solvers import solve
+
+__version__ = _core.build_info()["version"]
+
+__all__ = [
+    "ABRelu",
+    "Abs",
+    "Dense",
+    "Erf",
+    "Identity",
+    "Kernels",
+    "LeakyRelu",
+    "Network",
+    "Relu",
+    "config",
+    "cuda",
+    "errors",
+    "from_dict",
+    "layers",
+    "mlp",
+    "models",
+    "plot",
+    "serial",
+    "sklearn",
+    "solve",
+    "solvers",
+]
+
+# Imported on first use: they bring in SciPy, scikit-learn, matplotlib or a GPU driver.
+_LAZY_MODULES = frozenset({"cuda", "plot", "sklearn", "solvers"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY_MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name == "solve":
+        return import_module(f"{__name__}.solvers").solve
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,135 @@
+"""What all estimators share: checked arguments, one fit per network, batched predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from .._kernel_matrix import FloatArray
+from ..network import Network
+from .networks import candidates
+from .ridge import Problem, RidgeFit, fit_given, fit_loo
+
+DEFAULT_ALPHAS = 10.0 ** (np.arange(-12, 5) / 2)
+"""Half decades from 1e-6 to 1e2, relative to the mean diagonal of the kernel."""
+
+_BATCH_ENTRIES = 1 << 22  # of a cross kernel held at a time: 32 MiB
+
+
+class KernelRidgeBase(BaseEstimator):
+    """Kernel ridge regression with the kernel of an infinitely wide network."""
+
+    net: Any
+    alpha: Any
+    alphas: Any
+    relative: bool
+    center: bool
+    threads: int | None
+
+    def _kind(self) -> str:
+        """Return which kernel of the network is used: the name of its method."""
+        kind = getattr(self, "kind", "nngp")
+        if kind not in ("ntk", "nngp"):
+            raise ValueError(f'kind must be "ntk" or "nngp", got {kind!r}.')
+        return str(kind)
+
+    def _gram(self, net: Network, X: FloatArray, Z: FloatArray | None = None) -> FloatArray:
+        return np.asarray(getattr(net, self._kind())(X, Z, threads=self.threads))
+
+    def _fit_ridge(
+        self, X: FloatArray, problem: Problem, keep: NDArray[np.bool_], *, loo: bool
+    ) -> RidgeFit:
+        """Fit every network that `net` stands for, keep the best by leave-one-out.
+
+        `keep` marks the samples of positive weight among those that were passed to ``fit``.
+        """
+        networks = candidates(self.net, self._kind())
+        fit = self._strategy(keep, loo=loo or len(networks) > 1)
+        fits = [fit(self._gram(net, X), problem) for net in networks]
+        best = int(np.argmin([each.loss for each in fits])) if len(fits) > 1 else 0
+        chosen = fits[best]
+        self.net_ = networks[best]
+        self.alpha_ = chosen.alpha
+        self.ridge_ = chosen.ridge
+        self.X_fit_ = X.copy()
+        self.noise_ridge_ = np.broadcast_to(chosen.ridge / problem.weights, len(X)).copy()
+        self.candidates_ = [
+            (net, each.alpha, each.loss) for net, each in zip(networks, fits, strict=True)
+        ]
+        return chosen
+
+    def _strategy(
+        self, keep: NDArray[np.bool_], *, loo: bool
+    ) -> Callable[[FloatArray, Problem], RidgeFit]:
+        """Return how to fit one kernel, from `alpha` and `alphas`."""
+        choose = isinstance(self.alpha, str) and self.alpha == "loo"
+        if (loo or choose) and np.count_nonzero(keep) < 2:
+            raise ValueError(
+                "Leave-one-out needs at least two samples of positive weight, got n_samples = "
+                f"{np.count_nonzero(keep)}. Give alpha as a number and net as one network."
+            )
+        if choose:
+            return partial(fit_loo, alphas=_positive(self.alphas, "alphas", DEFAULT_ALPHAS))
+        if isinstance(self.alpha, str) or self.alpha is None:
+            raise ValueError(f'alpha must be numbers or "loo", got {self.alpha!r}.')
+        alpha = _positive(self.alpha, "alpha")
+        if isinstance(self.alpha, Real):
+            return partial(fit_given, alpha=float(self.alpha), loo=loo)
+        if alpha.shape != keep.shape:
+            raise ValueError(
+                f"alpha must be a number or have one entry per sample, shape {keep.shape}, got "
+                f"shape {alpha.shape}."
+            )
+        return partial(fit_given, alpha=alpha[keep], loo=loo)
+
+    def _checked_samples(self, X: Any) -> FloatArray:
+        """Return new samples, checked against those of the fit."""
+        check_is_fitted(self)
+        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
+
+    def _batches(self, X: FloatArray) -> Iterator[slice]:
+        """Yield row ranges whose cross kernel with the training samples stays small."""
+        rows = max(1, _BATCH_ENTRIES // len(self.X_fit_))
+        for start in range(0, len(X), rows):
+            yield slice(start, start + rows)
+
+    def _values(self, X: FloatArray) -> FloatArray:
+        """Return the predictions (m, t)."""
+        dual = self.dual_coef_.reshape(len(self.X_fit_), -1)
+        values = np.empty((len(X), dual.shape[1]))
+        for rows in self._batches(X):
+            values[rows] = self._gram(self.net_, X[rows], self.X_fit_) @ dual
+        return np.asarray(values + self.intercept_)
+
+
+def checked_weights(sample_weight: Any, X: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the positive weights, and the mask of the samples that have them.
+
+    A sample of weight zero is the same as no sample.
+    """
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight must not be negative, got {weights.min():.3g}.")
+    keep = np.asarray(weights > 0)
+    if not keep.any():
+        raise ValueError("sample_weight must be positive for at least one sample, got zeros.")
+    return weights[keep], keep
+
+
+def _positive(values: Any, name: str, default: FloatArray | None = None) -> FloatArray:
+    """Return `values` as float64, at least one, finite and not negative."""
+    if values is None and default is not None:
+        return default
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must hold real numbers, got {values!r}.")
+    if array.ndim > 1 or array.size == 0 or not np.isfinite(array).all() or (array < 0).any():
+        raise ValueError(f"{name} must be finite and not negative, got {values!r}.")
+    return np.atleast_1d(array).astype(np.float64)

@@ -1,0 +1,72 @@
+"""From a sequence of layers to a program of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from . import _core
+from ._validate import got
+from .errors import ArchitectureError
+from .layers import Dense, Layer
+
+__all__ = ["compile_program", "flatten"]
+
+
+def flatten(layers: Iterable[object]) -> tuple[Layer, ...]:
+    """Return the layers, with a network replaced by its own."""
+    flat: list[Layer] = []
+    for layer in layers:
+        if isinstance(layer, Layer):
+            flat.append(layer)
+        elif isinstance(inner := getattr(layer, "layers", None), tuple):
+            flat.extend(flatten(inner))
+        elif isinstance(layer, type) and issubclass(layer, Layer):
+            raise TypeError(f"serial() takes layers, got the class: write {layer.__name__}(...)")
+        elif isinstance(layer, (list, tuple)):
+            raise TypeError(f"serial() takes layers, {got(layer)}: write serial(*layers)")
+        else:
+            raise TypeError(f"serial() takes layers, {got(layer)}")
+    return tuple(flat)
+
+
+def compile_program(layers: tuple[Layer, ...], width: int) -> _core.Program:
+    """Return the program of the layers for data of so many columns.
+
+    Raises
+    ------
+    ArchitectureError
+        If the sequence has no kernel; the message names the layer.
+    """
+    if not layers:
+        raise ArchitectureError("serial() needs at least one layer, got none")
+    # Only "sqrt_dim" reads the width: all other networks share one program for all widths.
+    return _compile(layers, width if _reads_width(layers[0]) else 1)
+
+
+# A cache beside the networks, not in them, keeps them plain values: nothing to rebuild after a
+# pickle or a copy, and equal networks share a program.
+@lru_cache(maxsize=256)
+def _compile(layers: tuple[Layer, ...], width: int) -> _core.Program:
+    builder = _core.Builder()
+    value = builder.input()
+    for i, layer in enumerate(layers, start=1):
+        where = f"layer {i} of {len(layers)}, {layer!r}"
+        if i > 1 and _reads_width(layer):
+            raise ArchitectureError(
+                f'{where}: W_std="sqrt_dim" is defined by the number of columns of the data, and '
+                "so for the first layer only"
+            )
+        try:
+            value = layer.lower(builder, value, width)
+        except _core.ArchitectureError as error:
+            raise ArchitectureError(f"{where}: {error}") from error
+    try:
+        builder.output(value)
+        return builder.build()
+    except _core.ArchitectureError as error:
+        raise ArchitectureError(f"serial({', '.join(map(repr, layers))}): {error}") from error
+
+
+def _reads_width(layer: Layer) -> bool:
+    return isinstance(layer, Dense) and layer.W_std == "sqrt_dim"

@@ -1,0 +1,58 @@
+"""Refuse a computation that would not fit before it starts, with figures."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+from . import _cgroup
+from .config import config
+from .errors import MemoryBudgetError
+
+__all__ = ["available_bytes", "require"]
+
+_MEMINFO = Path("/proc/meminfo")
+_GIB = 1024**3
+# Below this nothing is read: the files take longer than a small kernel.
+_ALWAYS_FITS = 64 * 1024**2
+
+
+def require(outputs: int, workspace: int, what: str) -> None:
+    """Raise `MemoryBudgetError` if outputs + workspace exceed the budget or the free memory."""
+    needed = outputs + workspace
+    budget = config.memory_budget
+    if isinstance(budget, int) and needed > budget:
+        limit, source, remedy = float(budget), "allowed by config.memory_budget", "raise it, "
+    elif needed > _ALWAYS_FITS and needed > (free := available_bytes()):
+        limit, source, remedy = free, "available", "free memory, "
+    else:
+        return
+    raise MemoryBudgetError(
+        f"{what}: {_gib(needed)} needed ({_gib(outputs)} for the result, {_gib(workspace)} "
+        f"workspace), {_gib(limit)} {source}: {remedy}"
+        "compute block by block (net.ntk(X[i:j], X)), one kernel at a time, or in float32"
+    )
+
+
+def _gib(n_bytes: float) -> str:
+    size = n_bytes / _GIB
+    return f"{size:,.0f} GiB" if size >= 100 else f"{size:.3g} GiB"
+
+
+def available_bytes() -> float:
+    """Return the bytes that can be allocated now without swapping; infinity where unknown."""
+    return min(_system_bytes(), _cgroup.free_memory())
+
+
+def _system_bytes() -> float:
+    try:
+        for line in _MEMINFO.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux
+    try:  # all physical memory: a weaker check than the free part, but never a false alarm
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):  # Windows
+        return math.inf

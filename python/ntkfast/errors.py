@@ -1,0 +1,33 @@
+"""Typed errors; each is also the built-in exception that callers already catch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = [
+    "ArchitectureError",
+    "DeviceError",
+    "KernelOverflowError",
+    "MemoryBudgetError",
+    "SingularKernelError",
+]
+
+
+class ArchitectureError(ValueError):
+    """A network that has no kernel, or none that this version can compute."""
+
+
+class DeviceError(RuntimeError):
+    """A device that is absent, or that this installation cannot compute on."""
+
+
+class KernelOverflowError(OverflowError, ValueError):
+    """A kernel entry would be infinite in the dtype of the computation."""
+
+
+class MemoryBudgetError(MemoryError):
+    """A result that would not fit in the available memory or in ``config.memory_budget``."""
+
+
+class SingularKernelError(np.linalg.LinAlgError, ValueError):
+    """A kernel matrix that is not positive definite in floating point."""

@@ -1,0 +1,86 @@
+"""Dual activations by two-dimensional Gaussian quadrature that knows phi and phi' alone.
+
+With u = sqrt(q) x and v = sqrt(p) (cos(theta) x + sin(theta) y), x and y independent N(0, 1):
+the inner integral over y is split where v meets a kink, the outer one over x where u meets one and
+where the mean of v does. Panels shrink geometrically towards those points, so that steep smooth
+functions (erf at large q) and the narrow inner Gaussian near theta = 0 and pi are resolved too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from oracle.arch import KINKED, Layer, erf_parameters
+
+Vector = NDArray[np.float64]
+Function = Callable[[Vector], Vector]
+
+_REACH = 13.0  # the density is 2e-37 there
+_GRID = np.linspace(-_REACH, _REACH, 27)
+_SHRINK = _REACH * 4.0 ** -np.arange(23)  # down to 7e-13
+_OFFSETS = np.concatenate([-_SHRINK, [0.0], _SHRINK[::-1]])
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
+
+
+def _rule(centres: Vector) -> tuple[Vector, Vector]:
+    """Nodes and Gaussian weights, one rule per row of `centres` (n, c): each (n, nodes)."""
+    graded = (centres[:, :, None] + _OFFSETS).reshape(len(centres), -1)
+    grid = np.broadcast_to(_GRID, (len(centres), len(_GRID)))
+    edges = np.sort(np.clip(np.concatenate([grid, graded], axis=1), -_REACH, _REACH), axis=1)
+    half = np.diff(edges, axis=1)[:, :, None] / 2
+    middle = ((edges[:, :-1] + edges[:, 1:]) / 2)[:, :, None]
+    nodes = middle + half * _NODES
+    weights = half * _WEIGHTS * np.exp(-(nodes**2) / 2) / np.sqrt(2 * np.pi)
+    return nodes.reshape(len(centres), -1), weights.reshape(len(centres), -1)
+
+
+def expectation(f: Function, kinks: Sequence[float], q: float, p: float, theta: float) -> float:
+    """E[f(u) f(v)], Var u = q > 0, Var v = p > 0, correlation cos(theta); about 1e-13 of the scale.
+
+    `kinks`: where f or its derivative jumps, or where f is steep.
+    """
+    points = np.asarray(kinks, dtype=np.float64)
+    sd_u, sd_v, cosine, sine = np.sqrt(q), np.sqrt(p), np.cos(theta), np.sin(theta)
+    centres = points / sd_u
+    if abs(cosine) > 1e-3:
+        centres = np.concatenate([centres, points / (sd_v * cosine)])
+    x, weight = (array[0] for array in _rule(centres[None, :]))
+    keep = weight > 0.0
+    total = 0.0
+    for part in np.array_split(np.flatnonzero(keep), 16):
+        mean = cosine * x[part]
+        crossing = (points[None, :] / sd_v - mean[:, None]) / max(sine, 1e-30)
+        y, inner = _rule(np.clip(crossing, -2 * _REACH, 2 * _REACH))
+        v = f(sd_v * (mean[:, None] + sine * y))
+        total += float((weight[part] * f(sd_u * x[part])) @ (inner * v).sum(axis=1))
+    return total
+
+
+def functions(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
+    """phi, phi' almost everywhere, and the kinks of the activation of a layer dictionary."""
+    kind = layer["type"]
+    if kind == "Identity":
+        return (lambda x: x), np.ones_like, ()
+    if kind == "Erf":
+        a, b, c = erf_parameters(layer)
+        return (
+            lambda x: a * special.erf(b * x) + c,
+            lambda x: a * b * 2 / np.sqrt(np.pi) * np.exp(-((b * x) ** 2)),
+            (0.0,),
+        )
+    a, b = KINKED[kind](layer)
+    return (
+        lambda x: a * np.minimum(x, 0) + b * np.maximum(x, 0),
+        lambda x: np.where(x < 0, a, b).astype(np.float64),
+        (0.0,),
+    )
+
+
+def duals(layer: Layer, q: float, p: float, theta: float) -> tuple[float, float]:
+    """E[phi(u) phi(v)] and E[phi'(u) phi'(v)] of the activation of a layer dictionary."""
+    phi, slope, kinks = functions(layer)
+    return expectation(phi, kinks, q, p, theta), expectation(slope, kinks, q, p, theta)
