@@ -174,6 +174,17 @@ def test_float32_keeps_its_digits_on_correlated_data(name: str, depth: int, make
     assert_close(got.ntk[where], true.ntk, true.ntk_scale, tolerance, "ntk")
 
 
+@every_dtype
+@pytest.mark.parametrize("spread", [1e-1, 1e-3, 1e-5, 1e-7])
+def test_clusters_of_any_tightness(spread: float, dtype: str) -> None:
+    """All rows near one another, at distances from `spread` down to 1e-5 times that."""
+    rng = np.random.default_rng(9)
+    distance = spread * 10.0 ** -np.arange(0, 5, 0.5)[:, None]
+    x = (rng.standard_normal(10) + distance * rng.standard_normal((10, 10))).astype(dtype)
+    for name in ("Relu", "Erf"):
+        assert_true(network(name, 20, 0.1), x, what=name)
+
+
 def test_float32_gram_with_near_duplicates_stays_positive_semidefinite() -> None:
     rng = np.random.default_rng(5)
     base = rng.standard_normal((16, 32))

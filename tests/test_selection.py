@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ntkfast.errors import MemoryBudgetError
 from ntkfast.solvers import KernelSystem, loo_grid
 
 Array = NDArray[np.float64]
@@ -167,3 +168,9 @@ def test_bad_grids_are_refused(ridges: list[float]) -> None:
 def test_bad_weights_are_refused(weights: list[float]) -> None:
     with pytest.raises(ValueError, match="weights must"):
         loo_grid(np.eye(2), [0.0, 1.0], [0.1], weights=weights)
+
+
+def test_a_decomposition_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ntkfast._kernel_matrix.available_bytes", lambda: 1e8)
+    with pytest.raises(MemoryBudgetError, match=r"n = 3000 needs 0\.134 GiB"):
+        loo_grid(np.eye(3000), np.ones(3000), [0.1])

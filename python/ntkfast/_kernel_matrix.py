@@ -34,23 +34,24 @@ def kernel_matrix(K: ArrayLike, overwrite: bool) -> FloatArray:
     if overwrite and reusable:
         matrix = given.view(np.ndarray)
     else:
-        _require_memory(len(given))
+        require_memory(len(given), 1)
         matrix = np.array(given, dtype=np.float64, order="C")
     _require_finite_symmetric(matrix)
     return matrix
 
 
-def _require_memory(n: int) -> None:
-    needed = 8 * n * n
+def require_memory(n: int, matrices: int) -> None:
+    """Raise `MemoryBudgetError` unless so many n x n float64 matrices can be allocated."""
+    needed = 8 * n * n * matrices
     if needed < _SMALL:
         return
     budget = config.memory_budget
     limit = min(available_bytes(), budget if isinstance(budget, int) else math.inf)
     if needed > limit:
         raise MemoryBudgetError(
-            f"Factorising K of n = {n} needs {needed / 2**30:.3g} GiB beside it, got "
-            f"{limit / 2**30:.3g} GiB available: pass a writable C-contiguous float64 K with "
-            "overwrite=True, or fewer samples."
+            f"Solving with K of n = {n} needs {needed / 2**30:.3g} GiB beside it, got "
+            f"{limit / 2**30:.3g} GiB available: use fewer samples, a given ridge instead of a "
+            "grid, or a writable C-contiguous float64 K with overwrite=True."
         )
 
 

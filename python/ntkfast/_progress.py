@@ -37,15 +37,16 @@ def progress_bar(total: int, *, enabled: bool | None = None) -> Iterator[Callabl
     ...         step(name)
     """
     console = Console(file=sys.stderr, force_terminal=enabled)
+    if not console.is_terminal:
+        yield lambda text: None
+        return
     columns = (
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    with Progress(
-        *columns, console=console, disable=not console.is_terminal, transient=True
-    ) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=total)
         started = False
 

@@ -19,6 +19,7 @@ from ntkfast._kernel_matrix import (
     FloatArray,
     kernel_matrix,
     real_array,
+    require_memory,
     target_array,
     weight_array,
 )
@@ -119,7 +120,10 @@ class KernelSpectrum:
         if (self.weights != 1.0).any():
             matrix *= self._root[:, None]
             matrix *= self._root
-        values, vectors = eigh(matrix, overwrite_a=True, check_finite=False)
+        require_memory(n, 2)  # LAPACK's workspace
+        # Divide and conquer: as fast as LAPACK's default (MRRR) and ten times more accurate. The
+        # transpose is Fortran-ordered, so that LAPACK works in place.
+        values, vectors = eigh(matrix.T, overwrite_a=True, check_finite=False, driver="evd")
         self._values = np.maximum(values, 0.0)
         self._vectors = vectors
 

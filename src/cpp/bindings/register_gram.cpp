@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "backend/result_memory.hpp"
+#include "backend/aligned_memory.hpp"
 #include "bindings/bindings.hpp"
 #include "cpu/dispatch.hpp"
 #include "cpu/gram.hpp"
@@ -29,8 +29,8 @@ py::array_t<T> result_array(std::vector<py::ssize_t> shape) {
     if (size != 0 && count > PY_SSIZE_T_MAX / sizeof(T) / size) throw std::bad_alloc();
     count *= size;
   }
-  auto* memory = static_cast<T*>(ntkfast::allocate_result(count * sizeof(T)));
-  return py::array_t<T>(std::move(shape), memory, py::capsule(memory, ntkfast::free_result));
+  auto* memory = static_cast<T*>(ntkfast::allocate_aligned(count * sizeof(T)));
+  return py::array_t<T>(std::move(shape), memory, py::capsule(memory, ntkfast::free_aligned));
 }
 
 // Runs on the calling thread without the GIL: takes it for a moment, so that Ctrl-C works.

@@ -5,11 +5,12 @@
 #include <memory>
 #include <new>
 
+#include "backend/aligned_memory.hpp"
+
 namespace ntkfast::cpu {
 
 struct AlignedDelete {
-  static constexpr std::align_val_t kAlignment{64};
-  void operator()(void* p) const { ::operator delete(p, kAlignment); }
+  void operator()(void* p) const { free_aligned(p); }
 };
 
 template <class T>
@@ -17,8 +18,7 @@ using AlignedArray = std::unique_ptr<T[], AlignedDelete>;
 
 template <class T>
 AlignedArray<T> aligned_array(std::size_t count) {
-  return AlignedArray<T>(
-      static_cast<T*>(::operator new(count * sizeof(T), AlignedDelete::kAlignment)));
+  return AlignedArray<T>(static_cast<T*>(allocate_aligned(count * sizeof(T))));
 }
 
 }  // namespace ntkfast::cpu

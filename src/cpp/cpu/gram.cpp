@@ -15,31 +15,42 @@ namespace {
 
 // Centred rows up to this size are kept for the whole Gram; larger ones are made panel by panel.
 constexpr std::int64_t kKeptBytes = std::int64_t{32} << 20;
+// Row tables up to this size are made at once; beyond, slab by slab of rows.
+constexpr std::int64_t kTableBytes = std::int64_t{8} << 20;
 // Fewer entry-operations than this are done before a second thread has started.
 constexpr std::int64_t kWorkPerThread = 1 << 22;
 
-std::int64_t blocks(std::int64_t n, int tile) { return (n + tile - 1) / tile; }
-
-// Tile number `index`: row by row, below the diagonal only when symmetric.
-TileRange tile_range(std::int64_t index, std::int64_t n, std::int64_t m, bool symmetric, int tile) {
-  std::int64_t row = 0, col = 0;
-  if (symmetric) {
-    row = static_cast<std::int64_t>((std::sqrt(8.0 * static_cast<double>(index) + 1.0) - 1.0) / 2.0);
-    while (row * (row + 1) / 2 > index) --row;
-    while ((row + 1) * (row + 2) / 2 <= index) ++row;
-    col = index - row * (row + 1) / 2;
-  } else {
-    row = index / blocks(m, tile);
-    col = index % blocks(m, tile);
-  }
-  const std::int64_t i0 = row * tile, j0 = col * tile;
-  return {i0, j0, static_cast<int>(std::min<std::int64_t>(tile, n - i0)),
-          static_cast<int>(std::min<std::int64_t>(tile, m - j0))};
+// Rows whose tables are held at one time: a multiple of every tile edge, so the grid stays the same.
+std::int64_t slab_rows(const Program& program, std::int64_t itemsize) {
+  const std::int64_t rows = kTableBytes / (table_width(program) * itemsize);
+  return std::max<std::int64_t>(1, rows / kLargeTiles.cols) * kLargeTiles.cols;
 }
 
-bool keep_rows(std::int64_t n, std::int64_t m, bool symmetric, std::int64_t d,
-               std::int64_t itemsize) {
-  return (n + (symmetric ? 0 : m)) * d * itemsize <= kKeptBytes;
+struct Range {
+  std::int64_t begin, end;
+};
+
+// The tiles of rows x columns; of a symmetric Gram those on and below the diagonal. Largest first,
+// so that no thread starts a long one when the others are done.
+std::vector<TileRange> make_tiles(Range rows, Range cols, TileGrid grid, bool symmetric) {
+  std::vector<TileRange> tiles;
+  for (std::int64_t i0 = rows.begin; i0 < rows.end; i0 += grid.rows) {
+    const std::int64_t i1 = std::min(rows.end, i0 + grid.rows);
+    const std::int64_t end = symmetric ? std::min(cols.end, i1) : cols.end;
+    for (std::int64_t j0 = cols.begin; j0 < end; j0 += grid.cols) {
+      tiles.push_back({i0, j0, static_cast<int>(i1 - i0),
+                       static_cast<int>(std::min<std::int64_t>(grid.cols, end - j0))});
+    }
+  }
+  std::stable_sort(tiles.begin(), tiles.end(), [](const TileRange& a, const TileRange& b) {
+    return a.rows * a.cols > b.rows * b.cols;
+  });
+  return tiles;
+}
+
+// m is 0 for a symmetric Gram.
+bool keep_rows(std::int64_t n, std::int64_t m, std::int64_t d, std::int64_t itemsize) {
+  return (n + m) * d * itemsize <= kKeptBytes;
 }
 
 int useful_threads(const Program& program, std::int64_t n, std::int64_t m, std::int64_t d,
@@ -60,16 +71,130 @@ bool wants_ntk(const std::vector<GramOutput<T>>& outputs) {
   return std::any_of(outputs.begin(), outputs.end(), [](const auto& out) { return out.ntk != nullptr; });
 }
 
+// One Gram matrix: everything that lives as long as the call.
 template <class T>
-void run_tiles(const GramContext<T>& context, std::int64_t n, std::int64_t m, int threads,
-               const Monitor& monitor) {
-  const std::int64_t rows = blocks(n, context.tile), cols = blocks(m, context.tile);
-  Tasks tasks(context.symmetric ? rows * (rows + 1) / 2 : rows * cols, threads, monitor);
-  std::vector<std::unique_ptr<TileWorker<T>>> workers(static_cast<std::size_t>(threads));
+class Gram {
+ public:
+  Gram(const Program& program, const T* x, std::int64_t n, const T* z, std::int64_t m,
+       std::int64_t d, const std::vector<GramOutput<T>>& outputs, const GramOptions& options)
+      : program_(program),
+        n_(n),
+        m_(z == nullptr ? n : m),
+        d_(d),
+        outputs_(outputs),
+        options_(options),
+        kernels_(tile_kernels<T>(options.isa)),
+        threads_(useful_threads(program, n_, m_, d, options.threads)),
+        kept_(keep_rows(n, z == nullptr ? 0 : m, d, sizeof(T))),
+        x_(kernels_, x, n_, d) {
+    if (z != nullptr) z_.emplace(kernels_, z, m_, d);
+  }
+
+  void run();
+
+ private:
+  using Tables = std::unique_ptr<RowTables<T>>;
+
+  InputRows<T>& other() { return z_ ? *z_ : x_; }
+  const char* name(bool left) const { return left || !z_ ? "X" : "Z"; }
+  Tables make_tables(InputRows<T>& rows, Range slab, bool left) {
+    return std::make_unique<RowTables<T>>(program_, rows.p() + slab.begin, slab.end - slab.begin,
+                                          slab.begin, name(left), threads_, options_.monitor);
+  }
+  void touch_results();
+  void check_overflow(InputRows<T>& rows, std::int64_t slab, bool left);
+  void run_slabs(Range rows, Range cols, const RowTables<T>& left, const RowTables<T>& right);
+
+  const Program& program_;
+  std::int64_t n_, m_, d_;
+  const std::vector<GramOutput<T>>& outputs_;
+  const GramOptions& options_;
+  const TileKernels<T>& kernels_;
+  int threads_;
+  bool kept_;
+  InputRows<T> x_;
+  std::optional<InputRows<T>> z_;  // empty: symmetric
+  std::vector<T> half_norm_x_, half_norm_z_, threshold_x_, threshold_z_;
+};
+
+template <class T>
+void Gram<T>::run() {
+  const auto anchor = choose_anchor(x_, z_ ? &*z_ : nullptr, d_);
+  x_.center(anchor.data(), kept_, threads_, options_.monitor);
+  if (z_) z_->center(anchor.data(), kept_, threads_, options_.monitor);
+  const RepairPolicy policy = choose_repair(program_, x_, other(), d_);
+  half_norm_x_ = narrow<T>(x_.half_norm());
+  half_norm_z_ = narrow<T>(other().half_norm());
+  threshold_x_ = policy.template thresholds<T>(x_);
+  threshold_z_ = policy.template thresholds<T>(other());
+
+  touch_results();
+  const std::int64_t slab = slab_rows(program_, sizeof(T));
+  check_overflow(x_, slab, true);
+  if (z_) check_overflow(*z_, slab, false);
+  for (std::int64_t i = 0; i < n_; i += slab) {
+    const Range rows{i, std::min(n_, i + slab)};
+    const Tables left = make_tables(x_, rows, true);
+    for (std::int64_t j = 0; j < (z_ ? m_ : rows.end); j += slab) {
+      const Range cols{j, std::min(m_, j + slab)};
+      const bool shared = !z_ && i == j;
+      const Tables right = shared ? nullptr : make_tables(other(), cols, false);
+      run_slabs(rows, cols, *left, shared ? *left : *right);
+    }
+  }
+}
+
+// Has the system hand out the pages of the results before the tiles are computed: it clears them,
+// and doing so page by page between products, in caches that the products fill, takes twice as long.
+template <class T>
+void Gram<T>::touch_results() {
+  constexpr std::int64_t kPage = 4096, kPagesPerTask = 4096;
+  const std::int64_t pages = n_ * m_ * static_cast<std::int64_t>(sizeof(T)) / kPage;
+  if (pages < kPagesPerTask) return;
+  std::vector<unsigned char*> results;
+  for (const auto& out : outputs_) {
+    if (out.nngp != nullptr) results.push_back(reinterpret_cast<unsigned char*>(out.nngp));
+    if (out.ntk != nullptr) results.push_back(reinterpret_cast<unsigned char*>(out.ntk));
+  }
+  const std::int64_t chunks = (pages + kPagesPerTask - 1) / kPagesPerTask;
+  Tasks tasks(chunks * static_cast<std::int64_t>(results.size()), threads_, options_.monitor);
+  tasks.run([&](int, std::int64_t index) {
+    volatile unsigned char* result = results[static_cast<std::size_t>(index / chunks)];
+    const std::int64_t first = index % chunks * kPagesPerTask;
+    for (std::int64_t p = first; p < std::min(pages, first + kPagesPerTask); ++p) {
+      result[p * kPage] = 0;
+    }
+  });
+}
+
+// Where all tables are made at once they find an overflow themselves; else it must be found before
+// the first slab is computed.
+template <class T>
+void Gram<T>::check_overflow(InputRows<T>& rows, std::int64_t slab, bool left) {
+  if (rows.rows() <= slab) return;
+  for (std::int64_t i = 0; i < rows.rows(); i += slab) {
+    make_tables(rows, {i, std::min(rows.rows(), i + slab)}, left);
+  }
+}
+
+template <class T>
+void Gram<T>::run_slabs(Range rows, Range cols, const RowTables<T>& left,
+                        const RowTables<T>& right) {
+  const bool symmetric = !z_;
+  const TileGrid grid = tile_grid(n_, m_);
+  const GramContext<T> context{
+      kernels_,     program_,     x_,           other(),    d_,         symmetric,
+      half_norm_x_, half_norm_z_, threshold_x_, threshold_z_, left,     rows.begin,
+      cols.begin,   bind_program(program_, kernels_, left, right, wants_ntk(outputs_)),
+      outputs_,     m_,           grid,         kept_,
+  };
+  const auto tiles = make_tiles(rows, cols, grid, symmetric);
+  Tasks tasks(static_cast<std::int64_t>(tiles.size()), threads_, options_.monitor);
+  std::vector<std::unique_ptr<TileWorker<T>>> workers(static_cast<std::size_t>(threads_));
   tasks.run([&](int worker, std::int64_t index) {
     auto& own = workers[static_cast<std::size_t>(worker)];
     if (!own) own = std::make_unique<TileWorker<T>>(context);
-    own->run(tile_range(index, n, m, context.symmetric, context.tile), tasks, worker);
+    own->run(tiles[static_cast<std::size_t>(index)], tasks, worker);
   });
 }
 
@@ -78,55 +203,18 @@ void run_tiles(const GramContext<T>& context, std::int64_t n, std::int64_t m, in
 template <class T>
 void gram(const Program& program, const T* x, std::int64_t n, const T* z, std::int64_t m,
           std::int64_t d, const std::vector<GramOutput<T>>& outputs, const GramOptions& options) {
-  const bool symmetric = z == nullptr;
-  if (symmetric) m = n;
-  if (n == 0 || m == 0) return;
+  if (n == 0 || (z != nullptr && m == 0)) return;
   use_single_threaded_blas();
-  const auto& kernels = tile_kernels<T>(options.isa);
-  const int threads = useful_threads(program, n, m, d, options.threads);
-  const bool kept = keep_rows(n, m, symmetric, d, sizeof(T));
-
-  InputRows<T> rows_x(kernels, x, n, d, threads, options.monitor);
-  std::optional<InputRows<T>> rows_z;
-  if (!symmetric) rows_z.emplace(kernels, z, m, d, threads, options.monitor);
-  InputRows<T>& other = symmetric ? rows_x : *rows_z;
-
-  const RowTables<T> table_x(program, rows_x.p(), n, "X", threads, options.monitor);
-  std::optional<RowTables<T>> table_z;
-  if (!symmetric) table_z.emplace(program, rows_z->p(), m, "Z", threads, options.monitor);
-
-  const auto anchor = choose_anchor(rows_x, symmetric ? nullptr : &*rows_z, d);
-  rows_x.center(anchor.data(), kept, threads, options.monitor);
-  if (!symmetric) rows_z->center(anchor.data(), kept, threads, options.monitor);
-
-  const RepairPolicy policy = choose_repair(program, rows_x, other, d);
-  const GramContext<T> context{
-      kernels,
-      program,
-      rows_x,
-      other,
-      d,
-      symmetric,
-      narrow<T>(rows_x.half_norm()),
-      narrow<T>(other.half_norm()),
-      policy.thresholds(rows_x),
-      policy.thresholds(other),
-      table_x,
-      bind_program(program, kernels, table_x, symmetric ? table_x : *table_z, wants_ntk(outputs)),
-      outputs,
-      m,
-      tile_size(n, m),
-      kept,
-  };
-  run_tiles(context, n, m, threads, options.monitor);
+  Gram<T>(program, x, n, z, m, d, outputs, options).run();
 }
 
 template <class T>
 void diagonal(const Program& program, const T* x, std::int64_t n, std::int64_t d,
               const std::vector<GramOutput<T>>& outputs, const GramOptions& options) {
   const auto& kernels = tile_kernels<T>(options.isa);
-  const InputRows<T> rows(kernels, x, n, d, options.threads, options.monitor);
-  const RowTables<T> table(program, rows.p(), n, "X", options.threads, options.monitor);
+  InputRows<T> rows(kernels, x, n, d);
+  rows.measure(options.threads, options.monitor);
+  const RowTables<T> table(program, rows.p(), n, 0, "X", options.threads, options.monitor);
   for (std::size_t k = 0; k < outputs.size(); ++k) {
     const int out = static_cast<int>(k);
     if (outputs[k].nngp != nullptr) std::copy_n(table.nngp_diagonal(out), n, outputs[k].nngp);
@@ -137,25 +225,27 @@ void diagonal(const Program& program, const T* x, std::int64_t n, std::int64_t d
 template <class T>
 double conditioning(const Program& program, const T* x, std::int64_t n, std::int64_t d,
                     const GramOptions& options) {
-  const InputRows<T> rows(tile_kernels<T>(options.isa), x, n, d, options.threads, options.monitor);
-  return RowTables<T>(program, rows.p(), n, "X", options.threads, options.monitor).conditioning();
+  InputRows<T> rows(tile_kernels<T>(options.isa), x, n, d);
+  rows.measure(options.threads, options.monitor);
+  return RowTables<T>(program, rows.p(), n, 0, "X", options.threads, options.monitor)
+      .conditioning();
 }
 
 std::int64_t workspace_bytes(const Program& program, std::int64_t n, std::int64_t m,
                              std::int64_t d, std::int64_t itemsize, int threads) {
-  const bool kept = keep_rows(n, m, m == 0, d, itemsize);
-  std::int64_t columns = 3 * program.outputs;
-  for (const Op& op : program.ops) columns += column_count(op);
-  // Per row: p, scale, inverse, half norm in double; half norm and threshold in T; the tables.
-  const std::int64_t row = 4 * 8 + 2 * itemsize + columns * itemsize;
-  const int tile = tile_size(n, m == 0 ? n : m);
+  const bool kept = keep_rows(n, m, d, itemsize);
+  const TileGrid grid = tile_grid(n, m == 0 ? n : m);
+  const std::int64_t slab = slab_rows(program, itemsize);
+  const std::int64_t tables = std::min(n, slab) + std::min(m == 0 && n > slab ? n : m, slab);
+  // Per row: p, scale, inverse, half norm in double; half norm and threshold in T.
+  const std::int64_t row = 4 * 8 + 2 * itemsize;
   const std::int64_t scratch = itemsize == 4
-                                   ? TileWorker<float>::scratch_bytes(program, tile, kept)
-                                   : TileWorker<double>::scratch_bytes(program, tile, kept);
+                                   ? TileWorker<float>::scratch_bytes(program, grid, kept)
+                                   : TileWorker<double>::scratch_bytes(program, grid, kept);
   // BLAS packs panels of its own for every thread that calls it: about 2 MiB each.
   constexpr std::int64_t kBlasBytes = std::int64_t{2} << 20;
-  return (n + m) * row + (kept ? (n + m) * d * itemsize : 0) + threads * (scratch + kBlasBytes) +
-         8 * d;
+  return (n + m) * row + tables * table_width(program) * itemsize +
+         (kept ? (n + m) * d * itemsize : 0) + threads * (scratch + kBlasBytes) + 8 * d;
 }
 
 #define NTKFAST_INSTANTIATE(T)                                                                     \

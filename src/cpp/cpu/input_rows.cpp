@@ -27,18 +27,21 @@ void for_rows(std::int64_t n, std::int64_t d, int threads, const Monitor& monito
 }  // namespace
 
 template <class T>
-InputRows<T>::InputRows(const TileKernels<T>& kernels, const T* x, std::int64_t n, std::int64_t d,
-                        int threads, const Monitor& monitor)
+InputRows<T>::InputRows(const TileKernels<T>& kernels, const T* x, std::int64_t n, std::int64_t d)
     : kernels_(kernels), x_(x), n_(n), d_(d) {
   const auto size = static_cast<std::size_t>(n);
   p_.resize(size);
   scale_.resize(size, 1.0);
   inverse_.resize(size);
-  for_rows(n, d, threads, monitor, [this](std::int64_t i) { measure(i); });
 }
 
 template <class T>
-void InputRows<T>::measure(std::int64_t i) {
+void InputRows<T>::measure(int threads, const Monitor& monitor) {
+  for_rows(n_, d_, threads, monitor, [this](std::int64_t i) { measure_row(i); });
+}
+
+template <class T>
+void InputRows<T>::measure_row(std::int64_t i) {
   const auto k = static_cast<std::size_t>(i);
   const T* row = x_ + i * d_;
   double sum = kernels_.sum_squares(row, d_, 1.0);
@@ -62,21 +65,22 @@ void InputRows<T>::center(const double* anchor, bool keep, int threads, const Mo
   half_norm_.resize(static_cast<std::size_t>(n_));
   if (keep) kept_ = aligned_array<T>(static_cast<std::size_t>(n_ * d_));
   for_rows(n_, d_, threads, monitor, [this](std::int64_t i) {
-    const auto k = static_cast<std::size_t>(i);
-    if (kept_) {
-      half_norm_[k] =
-          0.5 * kernels_.center(x_ + i * d_, d_, scale_[k], inverse_[k], anchor_, &kept_[k * static_cast<std::size_t>(d_)]);
-      return;
-    }
-    constexpr std::int64_t kChunk = 1024;
-    T scratch[kChunk];
-    double sum = 0;
-    for (std::int64_t c = 0; c < d_; c += kChunk) {
-      sum += kernels_.center(x_ + i * d_ + c, std::min(kChunk, d_ - c), scale_[k], inverse_[k],
-                             anchor_ + c, scratch);
-    }
-    half_norm_[k] = 0.5 * sum;
+    measure_row(i);
+    center_row(i);  // while the row is in the cache
   });
+}
+
+template <class T>
+void InputRows<T>::center_row(std::int64_t i) {
+  const auto k = static_cast<std::size_t>(i);
+  constexpr std::int64_t kChunk = 1024;
+  T scratch[kChunk];
+  double sum = 0;
+  for (std::int64_t c = 0; c < d_; c += kChunk) {
+    sum += kernels_.center(x_ + i * d_ + c, std::min(kChunk, d_ - c), scale_[k], inverse_[k],
+                           anchor_ + c, kept_ ? kept_.get() + i * d_ + c : scratch);
+  }
+  half_norm_[k] = 0.5 * sum;
 }
 
 template <class T>
@@ -104,7 +108,8 @@ double InputRows<T>::half_distance(std::int64_t i, const InputRows& z, std::int6
 }
 
 template <class T>
-void InputRows<T>::add_unit(std::int64_t i, double* sum) const {
+void InputRows<T>::add_unit(std::int64_t i, double* sum) {
+  measure_row(i);
   const auto k = static_cast<std::size_t>(i);
   const T* row = x_ + i * d_;
   for (std::int64_t c = 0; c < d_; ++c) {
@@ -113,10 +118,10 @@ void InputRows<T>::add_unit(std::int64_t i, double* sum) const {
 }
 
 template <class T>
-std::vector<double> choose_anchor(const InputRows<T>& x, const InputRows<T>* z, std::int64_t d) {
+std::vector<double> choose_anchor(InputRows<T>& x, InputRows<T>* z, std::int64_t d) {
   std::vector<double> anchor(static_cast<std::size_t>(d), 0.0);
   std::int64_t used = 0;
-  const auto add = [&](const InputRows<T>& rows, std::int64_t wanted) {
+  const auto add = [&](InputRows<T>& rows, std::int64_t wanted) {
     const std::int64_t count = std::min(wanted, rows.rows());
     for (std::int64_t k = 0; k < count; ++k) {
       rows.add_unit(k * rows.rows() / count, anchor.data());
@@ -131,9 +136,7 @@ std::vector<double> choose_anchor(const InputRows<T>& x, const InputRows<T>* z, 
 
 template class InputRows<float>;
 template class InputRows<double>;
-template std::vector<double> choose_anchor(const InputRows<float>&, const InputRows<float>*,
-                                           std::int64_t);
-template std::vector<double> choose_anchor(const InputRows<double>&, const InputRows<double>*,
-                                           std::int64_t);
+template std::vector<double> choose_anchor(InputRows<float>&, InputRows<float>*, std::int64_t);
+template std::vector<double> choose_anchor(InputRows<double>&, InputRows<double>*, std::int64_t);
 
 }  // namespace ntkfast::cpu

@@ -17,11 +17,13 @@ namespace ntkfast::cpu {
 template <class T>
 class InputRows {
  public:
-  // Reads every row once for its norm. x is (n, d), row-major and finite.
-  InputRows(const TileKernels<T>& kernels, const T* x, std::int64_t n, std::int64_t d, int threads,
-            const Monitor& monitor);
+  // x is (n, d), row-major and finite; nothing is read yet.
+  InputRows(const TileKernels<T>& kernels, const T* x, std::int64_t n, std::int64_t d);
 
-  // Second pass, once the anchor is known: half norms, and the centred rows themselves if `keep`.
+  // The one pass over all rows. Norms alone, for what needs no pairs:
+  void measure(int threads, const Monitor& monitor);
+  // or norms, half norms of the centred rows, and these rows themselves if `keep`. `anchor` has d
+  // numbers and must outlive this object.
   void center(const double* anchor, bool keep, int threads, const Monitor& monitor);
 
   // Columns [k0, k0 + dk) of rows [i0, i0 + rows), centred; kept rows are not copied.
@@ -31,15 +33,16 @@ class InputRows {
   // |x_i/|x_i| - sign z_j/|z_j||^2 / 2 from the rows as given, in double.
   double half_distance(std::int64_t i, const InputRows& z, std::int64_t j, double sign) const;
 
-  // Adds the unit vector of row i to sum.
-  void add_unit(std::int64_t i, double* sum) const;
+  // Adds the unit vector of row i to sum; needs no pass.
+  void add_unit(std::int64_t i, double* sum);
 
   std::int64_t rows() const { return n_; }
   const double* p() const { return p_.data(); }
   const std::vector<double>& half_norm() const { return half_norm_; }
 
  private:
-  void measure(std::int64_t i);
+  void measure_row(std::int64_t i);
+  void center_row(std::int64_t i);
 
   const TileKernels<T>& kernels_;
   const T* x_;
@@ -56,6 +59,6 @@ class InputRows {
 // the data.
 inline constexpr std::int64_t kAnchorRows = 128;
 template <class T>
-std::vector<double> choose_anchor(const InputRows<T>& x, const InputRows<T>* z, std::int64_t d);
+std::vector<double> choose_anchor(InputRows<T>& x, InputRows<T>* z, std::int64_t d);
 
 }  // namespace ntkfast::cpu

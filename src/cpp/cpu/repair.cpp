@@ -20,14 +20,24 @@ constexpr int kGrid = 64;
 template <class T>
 constexpr double kTolerance = std::is_same_v<T, float> ? 6e-7 : 3e-13;
 
-// Error of a product of length d relative to |v||v'|, in the worst case met in practice: every term
-// positive, partial sums growing steadily within the blocks of about 512 terms that BLAS uses, and
-// once more over the blocks. The largest of 8 million errors at d = 784 is 10 u (measured).
+// Error of a product v.v' of length d: a part in |v||v'| for terms of both signs, and a part in
+// |v.v'| for partial sums that grow steadily, within the blocks of about 512 terms that BLAS uses
+// and once more over the blocks. The largest of 8 million errors at d = 784 is 10 u with positive
+// terms (measured).
+struct ProductError {
+  double flat, growing;
+
+  // At deficit `delta`, for rows with |v|^2 = square: v.v' = square - delta.
+  double at(double delta, double square) const {
+    return flat * square + growing * std::fabs(square - delta);
+  }
+};
+
 template <class T>
-double product_roundoff(std::int64_t d) {
+ProductError product_error(std::int64_t d) {
   const double u = 0.5 * static_cast<double>(std::numeric_limits<T>::epsilon());
   const double length = static_cast<double>(d);
-  return u * (2 + std::sqrt(std::min(length, 512.0)) / 3 + std::sqrt(length / 512) / 3);
+  return {2 * u, u * (std::sqrt(std::min(length, 512.0)) + std::sqrt(length / 512)) / 3};
 }
 
 // Values of K and T over the grid for pairs of rows of root mean square p, relative to rho = 1.
@@ -38,7 +48,7 @@ struct Response {
 std::vector<Response> respond(const Program& program, double p, const std::array<double, kGrid>& grid) {
   const std::vector<double> roots(kGrid, p);
   const auto& kernels = tile_kernels<double>("baseline");
-  const RowTables<double> tables(program, roots.data(), kGrid, "the repair grid");
+  const RowTables<double> tables(program, roots.data(), kGrid, 0, "the repair grid");
   const auto slots = static_cast<std::size_t>(program.slots);
   std::vector<std::array<double, kGrid>> s(slots), tau(slots);
   std::vector<double*> s_slots, tau_slots;
@@ -66,14 +76,15 @@ std::vector<Response> respond(const Program& program, double p, const std::array
   return responses;
 }
 
-// Largest deficit of the grid at which an error e changes K or T by more than the tolerance.
+// Largest deficit of the grid at which the error of the product changes K or T by more than the
+// tolerance.
 double critical_deficit(const std::array<double, kGrid>& values, const std::array<double, kGrid>& grid,
-                        double error, double tolerance) {
+                        const ProductError& error, double square, double tolerance) {
   for (std::size_t k = 0; k + 1 < kGrid; ++k) {
     const double slope = std::fabs(values[k] - values[k + 1]) / (grid[k] - grid[k + 1]);
     // Near a zero of the kernel the error is measured against its size at rho = 1.
-    const double size = std::max(std::fabs(values[k + 1]), 0.1 * std::fabs(values[kGrid - 1]));
-    if (slope * error > tolerance * size) return grid[k];
+    const double size = std::max(std::fabs(values[k + 1]), 0.25 * std::fabs(values[kGrid - 1]));
+    if (slope * error.at(grid[k], square) > tolerance * size) return grid[k];
   }
   return 0;
 }
@@ -95,9 +106,10 @@ double largest_half_norm(const InputRows<T>& rows) {
 template <class T>
 RepairPolicy choose_repair(const Program& program, const InputRows<T>& x, const InputRows<T>& z,
                            std::int64_t d) {
-  RepairPolicy policy{0, product_roundoff<T>(d)};
-  const double error = 2 * policy.roundoff * std::max(largest_half_norm(x), largest_half_norm(z));
-  if (error == 0) return policy;
+  const ProductError error = product_error<T>(d);
+  RepairPolicy policy{0, error.flat + error.growing};
+  const double square = 2 * std::max(largest_half_norm(x), largest_half_norm(z));
+  if (square == 0) return policy;
   std::array<double, kGrid> grid;
   for (std::size_t k = 0; k < kGrid; ++k) grid[k] = std::exp2(-static_cast<double>(k));
   std::vector<double> roots;
@@ -108,11 +120,12 @@ RepairPolicy choose_repair(const Program& program, const InputRows<T>& x, const 
   double critical = 0;
   for (const double p : roots) {
     for (const auto& response : respond(program, p, grid)) {
-      critical = std::max({critical, critical_deficit(response.nngp, grid, error, kTolerance<T>),
-                           critical_deficit(response.ntk, grid, error, kTolerance<T>)});
+      critical = std::max({critical, critical_deficit(response.nngp, grid, error, square, kTolerance<T>),
+                           critical_deficit(response.ntk, grid, error, square, kTolerance<T>)});
     }
   }
-  policy.curvature = critical / (error * error);
+  const double largest = policy.roundoff * square;
+  policy.curvature = critical / (largest * largest);
   return policy;
 }
 

@@ -9,16 +9,17 @@ namespace ntkfast::cpu {
 
 template <class T>
 TileWorker<T>::TileWorker(const GramContext<T>& context)
-    : context_(context), product_stride_(context.tile + kProductPadding) {
+    : context_(context), product_stride_(context.grid.cols + kProductPadding) {
   const auto slots = static_cast<std::size_t>(context.program.slots);
   const auto outputs = static_cast<std::size_t>(context.program.outputs);
-  const auto tile = static_cast<std::size_t>(context.tile);
-  product_ = aligned_array<T>(tile * static_cast<std::size_t>(product_stride_));
+  const auto rows = static_cast<std::size_t>(context.grid.rows);
+  const auto cols = static_cast<std::size_t>(context.grid.cols);
+  product_ = aligned_array<T>(rows * static_cast<std::size_t>(product_stride_));
   slots_ = aligned_array<T>(2 * slots * kRowLength);
   strips_ = aligned_array<T>(2 * outputs * kStripRows * kStripStride);
   if (!context.kept_rows) {
-    panel_x_ = aligned_array<T>(tile * kPanelDepth);
-    panel_z_ = aligned_array<T>(tile * kPanelDepth);
+    panel_x_ = aligned_array<T>(rows * kPanelDepth);
+    panel_z_ = aligned_array<T>(cols * kPanelDepth);
   }
   for (std::size_t k = 0; k < slots; ++k) {
     s_.push_back(slots_.get() + 2 * k * kRowLength);
@@ -27,34 +28,42 @@ TileWorker<T>::TileWorker(const GramContext<T>& context)
 }
 
 template <class T>
-std::int64_t TileWorker<T>::scratch_bytes(const Program& program, int tile, bool kept_rows) {
-  const std::int64_t numbers = tile * (tile + kProductPadding) + 2 * program.slots * kRowLength +
+std::int64_t TileWorker<T>::scratch_bytes(const Program& program, TileGrid grid, bool kept_rows) {
+  const std::int64_t numbers = grid.rows * (grid.cols + kProductPadding) +
+                               2 * program.slots * kRowLength +
                                2 * program.outputs * kStripRows * kStripStride +
-                               (kept_rows ? 0 : 2 * tile * kPanelDepth);
+                               (kept_rows ? 0 : (grid.rows + grid.cols) * kPanelDepth);
   return numbers * static_cast<std::int64_t>(sizeof(T));
 }
 
 template <class T>
-int TileWorker<T>::row_length(const TileRange& tile, const Strip& strip, int r) const {
-  return on_diagonal(tile) ? std::clamp(r + 1 - strip.c0, 0, strip.cols) : strip.cols;
+int TileWorker<T>::columns_before(const TileRange& tile, const Strip& strip,
+                                  std::int64_t i) const {
+  if (!context_.symmetric) return strip.cols;
+  return static_cast<int>(
+      std::clamp<std::int64_t>(i - (tile.j0 + strip.c0), 0, strip.cols));
 }
 
 template <class T>
 void TileWorker<T>::multiply(const TileRange& tile, Tasks& tasks, int worker) {
+  // Of the square on the diagonal, if the tile holds it, the lower triangle is enough.
+  const bool diagonal = context_.symmetric && tile.j0 + tile.cols == tile.i0 + tile.rows;
+  const int rectangle = diagonal ? static_cast<int>(tile.i0 - tile.j0) : tile.cols;
   const std::int64_t depth = panel_x_ ? kPanelDepth : context_.d;
   for (std::int64_t k0 = 0; k0 < context_.d; k0 += depth) {
     tasks.checkpoint(worker);
     const std::int64_t dk = std::min(depth, context_.d - k0);
     std::int64_t lda = 0, ldb = 0;
     const T* a = context_.x.panel(tile.i0, tile.rows, k0, dk, panel_x_.get(), &lda);
-    if (on_diagonal(tile)) {
-      multiply_by_own_transpose(tile.rows, static_cast<int>(dk), a, static_cast<int>(lda), k0 > 0,
-                                product_.get(), product_stride_);
-      continue;
+    const T* b = context_.z.panel(tile.j0, rectangle, k0, dk, panel_z_.get(), &ldb);
+    if (rectangle > 0) {
+      multiply_transposed(tile.rows, rectangle, static_cast<int>(dk), a, static_cast<int>(lda), b,
+                          static_cast<int>(ldb), k0 > 0, product_.get(), product_stride_);
     }
-    const T* b = context_.z.panel(tile.j0, tile.cols, k0, dk, panel_z_.get(), &ldb);
-    multiply_transposed(tile.rows, tile.cols, static_cast<int>(dk), a, static_cast<int>(lda), b,
-                        static_cast<int>(ldb), k0 > 0, product_.get(), product_stride_);
+    if (diagonal) {
+      multiply_by_own_transpose(tile.rows, static_cast<int>(dk), a, static_cast<int>(lda), k0 > 0,
+                                product_.get() + rectangle, product_stride_);
+    }
   }
 }
 
@@ -93,16 +102,22 @@ void TileWorker<T>::compute_row(const TileRange& tile, const Strip& strip_range,
   const std::int64_t i = tile.i0 + r, j0 = tile.j0 + strip_range.c0;
   const auto left = static_cast<std::size_t>(i), right = static_cast<std::size_t>(j0);
   const int cols = row_length(tile, strip_range, r), strip_row = r - strip_range.r0;
-  const bool same_sample = on_diagonal(tile) && j0 + cols - 1 == i;
+  const bool same_sample = context_.symmetric && j0 + cols - 1 == i;
   T* s = s_[static_cast<std::size_t>(context_.program.values[0].slot)];
-  if (context_.kernels.load(product_.get() + r * product_stride_ + strip_range.c0,
-                            context_.half_norm_x[left], &context_.half_norm_z[right],
+  const T* product = product_.get() + r * product_stride_ + strip_range.c0;
+  // The next row of the product, a short run in the second-level cache, arrives while this one is
+  // computed; the hardware would find its pattern only towards its end.
+  for (int j = 0; j < cols; j += 64 / static_cast<int>(sizeof(T))) {
+    __builtin_prefetch(product + product_stride_ + j);
+  }
+  if (context_.kernels.load(product, context_.half_norm_x[left], &context_.half_norm_z[right],
                             context_.threshold_x[left], &context_.threshold_z[right], cols, s,
                             flags_)) {
     if (same_sample) flags_[cols - 1] = 0;  // known exactly, set below
     repair(i, j0, cols, s);
   }
-  const TileRow<T> row{i, j0, cols, s_.data(), tau_.data()};
+  const std::int64_t table_row = i - context_.slab_x;
+  const TileRow<T> row{table_row, j0 - context_.slab_z, cols, s_.data(), tau_.data()};
   for (const auto& op : context_.ops) {
     if (op.step.run != nullptr) {
       op.step.run(op.step, row);
@@ -112,8 +127,8 @@ void TileWorker<T>::compute_row(const TileRange& tile, const Strip& strip_range,
     if (!same_sample) continue;
     // K and T of the row with itself come from the row tables: they never went through rho.
     const int at = strip_row * kStripStride + cols - 1;
-    strip(op.output, false)[at] = context_.table_x.nngp_diagonal(op.output)[i];
-    strip(op.output, true)[at] = context_.table_x.ntk_diagonal(op.output)[i];
+    strip(op.output, false)[at] = context_.table_x.nngp_diagonal(op.output)[table_row];
+    strip(op.output, true)[at] = context_.table_x.ntk_diagonal(op.output)[table_row];
   }
 }
 
@@ -130,7 +145,7 @@ void TileWorker<T>::store_matrix(const T* values, T* out, const TileRange& tile,
   T* mirrored = out + j0 * ld + i0;
   int done = 0;
   if (strip.rows == kStripRows) {
-    done = on_diagonal(tile) ? std::clamp(strip.r0 - strip.c0, 0, strip.cols) : strip.cols;
+    done = columns_before(tile, strip, i0);
     context_.kernels.transpose(values, kStripStride, done, mirrored, ld);
   }
   for (int r = 0; r < strip.rows; ++r) {
@@ -153,10 +168,11 @@ void TileWorker<T>::run(const TileRange& tile, Tasks& tasks, int worker) {
   multiply(tile, tasks, worker);
   for (int c0 = 0; c0 < tile.cols; c0 += kRowLength) {
     const int cols = std::min(kRowLength, tile.cols - c0);
-    // On the diagonal, strips above the columns have nothing to do.
-    for (int r0 = on_diagonal(tile) ? c0 : 0; r0 < tile.rows; r0 += kStripRows) {
+    for (int r0 = 0; r0 < tile.rows; r0 += kStripRows) {
       const Strip strip_range{r0, std::min(kStripRows, tile.rows - r0), c0, cols};
-      for (int r = 0; r < strip_range.rows; ++r) compute_row(tile, strip_range, r0 + r);
+      if (row_length(tile, strip_range, r0 + strip_range.rows - 1) == 0) continue;  // upper triangle
+      tasks.checkpoint(worker);
+      for (int r = r0; r < r0 + strip_range.rows; ++r) compute_row(tile, strip_range, r);
       store(tile, strip_range);
     }
   }

@@ -1,6 +1,7 @@
 // One tile of a Gram matrix, from product to stored results.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -11,17 +12,20 @@
 
 namespace ntkfast::cpu {
 
-// Edge of a tile: it depends on the size of the result alone, so results never depend on threads.
-// BLAS packs both panels again for every tile: against one large product, 512 x 512 tiles lose 7%
-// of its speed and 256 x 256 tiles 18% (d = 784, float), but a small matrix needs tiles to deal.
-inline constexpr int kSmallTile = 256;
-inline constexpr int kLargeTile = 512;
-inline int tile_size(std::int64_t n, std::int64_t m) {
-  return n >= 8 * kLargeTile && m >= 8 * kLargeTile ? kLargeTile : kSmallTile;
+// The tile grid. It depends on the size of the result alone, so results never depend on threads.
+// BLAS packs both panels again for every tile: against one large product, 256 x 256 tiles lose 18%
+// of its speed (d = 784, float, one AVX-512 core). From 256 x 1024 to 1024 x 1024 a whole Gram takes
+// the same time within the noise, so the smallest of these deals best; a small matrix needs more.
+struct TileGrid {
+  int rows, cols;
+};
+inline constexpr TileGrid kSmallTiles{256, 256}, kLargeTiles{256, 1024};
+inline TileGrid tile_grid(std::int64_t n, std::int64_t m) {
+  return std::min(n, m) >= 2048 ? kLargeTiles : kSmallTiles;
 }
 
 // Depth of the product per BLAS call when rows are centred panel by panel.
-inline constexpr std::int64_t kPanelDepth = 1024;
+inline constexpr std::int64_t kPanelDepth = 512;
 // Row strides in scratch memory: not a power of two, or all rows would share a few cache sets.
 inline constexpr int kProductPadding = 16;
 inline constexpr int kStripStride = kRowLength + 16;
@@ -38,14 +42,16 @@ struct GramContext {
   std::vector<T> half_norm_x, half_norm_z;  // in the compute dtype
   std::vector<T> threshold_x, threshold_z;
   const RowTables<T>& table_x;
+  std::int64_t slab_x, slab_z;  // first rows that the tables hold
   std::vector<BoundOp<T>> ops;
   const std::vector<GramOutput<T>>& outputs;
   std::int64_t ld;  // columns of the results
-  int tile;         // edge of the tile grid
+  TileGrid grid;
   bool kept_rows;   // centred rows are at hand for the whole Gram
 };
 
-// Rows [i0, i0 + rows) against rows [j0, j0 + cols) of the other side.
+// Rows [i0, i0 + rows) against rows [j0, j0 + cols) of the other side. In a symmetric Gram no tile
+// reaches beyond the square on the diagonal that its rows span: j0 + cols <= i0 + rows.
 struct TileRange {
   std::int64_t i0, j0;
   int rows, cols;
@@ -58,7 +64,7 @@ class TileWorker {
   explicit TileWorker(const GramContext<T>& context);
   void run(const TileRange& tile, Tasks& tasks, int worker);
 
-  static std::int64_t scratch_bytes(const Program& program, int tile, bool kept_rows);
+  static std::int64_t scratch_bytes(const Program& program, TileGrid grid, bool kept_rows);
 
  private:
   // kStripRows rows of a tile against kRowLength of its columns, or what is left of them.
@@ -67,11 +73,12 @@ class TileWorker {
     int c0, cols;
   };
 
-  bool on_diagonal(const TileRange& tile) const {
-    return context_.symmetric && tile.i0 == tile.j0;
+  // Columns of a strip left of row `i`, exclusive; all of them where nothing is symmetric.
+  int columns_before(const TileRange& tile, const Strip& strip, std::int64_t i) const;
+  // Columns of a strip that row r needs: in a symmetric Gram only those up to itself.
+  int row_length(const TileRange& tile, const Strip& strip, int r) const {
+    return columns_before(tile, strip, tile.i0 + r + 1);
   }
-  // Columns of a strip that row r needs: on the diagonal only those up to itself.
-  int row_length(const TileRange& tile, const Strip& strip, int r) const;
   void multiply(const TileRange& tile, Tasks& tasks, int worker);
   void compute_row(const TileRange& tile, const Strip& strip, int r);
   void repair(std::int64_t i, std::int64_t j0, int cols, T* s);

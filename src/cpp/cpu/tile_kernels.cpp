@@ -19,6 +19,16 @@
 #define NTKFAST_VECTOR_BYTES 16
 #endif
 
+// NTKFAST_INDEPENDENT: the iterations of the next loop may overlap (in-place steps included: they
+// read and write the same index). NTKFAST_UNROLL: the next loop keeps an array in registers.
+#if defined(__clang__)
+#define NTKFAST_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#define NTKFAST_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define NTKFAST_INDEPENDENT _Pragma("GCC ivdep")
+#define NTKFAST_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 namespace ntkfast::cpu::NTKFAST_ISA {
 namespace {
 
@@ -39,14 +49,14 @@ void dense_step(const Step<T>& step, const TileRow<T>& row) {
     const T ri = step.left[0][row.i], ti = step.left[1][row.i];
     const T* r = step.right[0] + row.j0;
     const T* t = step.right[1] + row.j0;
-#pragma GCC ivdep
+NTKFAST_INDEPENDENT
     for (int j = 0; j < row.n; ++j) {
       const T s = affine_deficit<T, kSigned>(s_in[j], ri, ti, r[j], t[j]);
       s_out[j] = s;
       update_tau<T, kMode>(ri * r[j], correlation<T, kSigned>(s), tau_in, tau_out, j);
     }
   } else {
-#pragma GCC ivdep
+NTKFAST_INDEPENDENT
     for (int j = 0; j < row.n; ++j) {
       const T s = s_in[j];
       s_out[j] = s;
@@ -70,7 +80,7 @@ void activation_step(const Step<T>& step, const TileRow<T>& row) {
     left[k] = step.left[k][row.i];
     table[k] = step.right[k] + row.j0;
   }
-#pragma GCC ivdep
+NTKFAST_INDEPENDENT
   for (int j = 0; j < row.n; ++j) {
     T right[kColumns];
     for (int k = 0; k < Dual::kColumns; ++k) right[k] = table[k][j];
@@ -123,14 +133,14 @@ template <class T>
 bool load(const T* product, T half_norm_i, const T* half_norm_j, T threshold_i,
           const T* threshold_j, int n, T* s, unsigned char* flag) {
   int any = 0;
-#pragma GCC ivdep
+NTKFAST_INDEPENDENT
   for (int j = 0; j < n; ++j) {
     const T deficit = signed_deficit((half_norm_i + half_norm_j[j]) - product[j]);
     s[j] = deficit;
     any |= T(2) * std::fabs(deficit) <= threshold_i + threshold_j[j] ? 1 : 0;
   }
   if (any == 0) return false;
-#pragma GCC ivdep
+NTKFAST_INDEPENDENT
   for (int j = 0; j < n; ++j) {
     flag[j] = T(2) * std::fabs(s[j]) <= threshold_i + threshold_j[j] ? 1 : 0;
   }
@@ -140,17 +150,17 @@ bool load(const T* product, T half_norm_i, const T* half_norm_j, T threshold_i,
 template <class T>
 void write_nngp(const T* s, bool signed_rho, T root_i, const T* root_j, int n, T* out) {
   if (signed_rho) {
-#pragma GCC ivdep
+NTKFAST_INDEPENDENT
     for (int j = 0; j < n; ++j) out[j] = (root_i * root_j[j]) * correlation<T, true>(s[j]);
   } else {
-#pragma GCC ivdep
+NTKFAST_INDEPENDENT
     for (int j = 0; j < n; ++j) out[j] = (root_i * root_j[j]) * correlation<T, false>(s[j]);
   }
 }
 
 template <class T>
 void write_ntk(const T* tau, T root_i, const T* root_j, int n, T* out) {
-#pragma GCC ivdep
+NTKFAST_INDEPENDENT
   for (int j = 0; j < n; ++j) out[j] = (root_i * root_j[j]) * tau[j];
 }
 
@@ -221,19 +231,19 @@ struct Transposer {
   static NTKFAST_INLINE void block(const T* in, int in_ld, T* out, std::int64_t out_ld) {
     using All = typename Count<kLanes>::type;
     Vector row[kLanes], next[kLanes];
-#pragma GCC unroll 16
+NTKFAST_UNROLL
     for (int k = 0; k < kLanes; ++k) row[k] = Lanes<T>::load(in + k * in_ld);
-#pragma GCC unroll 4
+NTKFAST_UNROLL
     for (int round = kLanes; round > 1; round /= 2) {
-#pragma GCC unroll 8
+NTKFAST_UNROLL
       for (int k = 0; k < kLanes / 2; ++k) {
         next[2 * k] = low(row[k], row[k + kLanes / 2], All{});
         next[2 * k + 1] = high(row[k], row[k + kLanes / 2], All{});
       }
-#pragma GCC unroll 16
+NTKFAST_UNROLL
       for (int k = 0; k < kLanes; ++k) row[k] = next[k];
     }
-#pragma GCC unroll 16
+NTKFAST_UNROLL
     for (int k = 0; k < kLanes; ++k) Lanes<T>::template store<kStream>(out + k * out_ld, row[k]);
   }
 };

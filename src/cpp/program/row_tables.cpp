@@ -12,7 +12,7 @@
 namespace ntkfast {
 namespace {
 
-constexpr std::int64_t kBlock = 1024;  // rows walked through the program together
+constexpr std::int64_t kBlock = 256;  // rows walked through the program together
 constexpr int kMaxColumns = 16;
 
 using RowFunction = RowStep (*)(const double* params, double p, double* columns);
@@ -55,6 +55,12 @@ int column_count(const Op& op) {
   return op.kind == OpKind::Activation ? row_entry(op.activation).columns : 0;
 }
 
+int table_width(const Program& program) {
+  int width = 3 * program.outputs;
+  for (const Op& op : program.ops) width += column_count(op);
+  return width;
+}
+
 // State of up to kBlock rows: per slot sqrt(q), tau = T/q, and the growth of errors so far.
 // `conditioning` is the largest growth met.
 template <class T>
@@ -70,8 +76,9 @@ struct RowTables<T>::Block {
 
 template <class T>
 RowTables<T>::RowTables(const Program& program, const double* p, std::int64_t rows,
-                        const char* argument, int threads, const Monitor& monitor)
-    : rows_(rows) {
+                        std::int64_t first_row, const char* argument, int threads,
+                        const Monitor& monitor)
+    : rows_(rows), first_row_(first_row) {
   std::int64_t columns = 0;
   for (const Op& op : program.ops) {
     first_column_.push_back(columns);
@@ -145,7 +152,7 @@ void RowTables<T>::write_output(const Op& op, Block& block, const char* argument
     const auto i = block.first + static_cast<std::int64_t>(k);
     const double nngp = row.p * row.p, ntk = nngp * row.tau;
     if (!(nngp <= kLargest) || !(ntk <= kLargest) || !(row.tau <= kLargest)) {
-      throw KernelOverflow(overflow_message(argument, i, row.p, row.tau));
+      throw KernelOverflow(overflow_message(argument, first_row_ + i, row.p, row.tau));
     }
     T* table = data_.data() + (first_output_ + 3 * op.out) * rows_ + i;
     table[0] = static_cast<T>(row.p);

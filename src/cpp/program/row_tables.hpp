@@ -14,9 +14,9 @@ template <class T>
 class RowTables {
  public:
   // p: sqrt(q) of each input row in double. Throws KernelOverflow where an output's K or T, or T on
-  // the way, would not be finite in T; `argument` names the rows in that message.
-  RowTables(const Program& program, const double* p, std::int64_t rows, const char* argument,
-            int threads = 1, const Monitor& monitor = {});
+  // the way, would not be finite in T; the message calls the rows `argument`, from first_row on.
+  RowTables(const Program& program, const double* p, std::int64_t rows, std::int64_t first_row,
+            const char* argument, int threads = 1, const Monitor& monitor = {});
 
   // Column k of op number `op`; ops without columns have none.
   const T* column(std::size_t op, int k) const {
@@ -41,6 +41,7 @@ class RowTables {
   void write_output(const Op& op, Block& block, const char* argument);
 
   std::int64_t rows_;
+  std::int64_t first_row_;
   std::int64_t first_output_ = 0;
   std::vector<std::int64_t> first_column_;
   std::vector<T> data_;
@@ -49,5 +50,7 @@ class RowTables {
 
 // Numbers that a row contributes to one op.
 int column_count(const Op& op);
+// Numbers of a row in all tables of a program.
+int table_width(const Program& program);
 
 }  // namespace ntkfast

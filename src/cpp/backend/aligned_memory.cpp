@@ -1,4 +1,4 @@
-#include "backend/result_memory.hpp"
+#include "backend/aligned_memory.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -16,7 +16,7 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 }  // namespace
 
-void* allocate_result(std::size_t bytes) {
+void* allocate_aligned(std::size_t bytes) {
   const bool huge = bytes >= 2 * kHugePage;
   const std::size_t alignment = huge ? kHugePage : kCacheLine;
   const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + kCacheLine - 1) & ~(kCacheLine - 1);
@@ -30,6 +30,6 @@ void* allocate_result(std::size_t bytes) {
   return memory;
 }
 
-void free_result(void* memory) { std::free(memory); }
+void free_aligned(void* memory) { std::free(memory); }
 
 }  // namespace ntkfast
