@@ -19,7 +19,8 @@ constexpr std::size_t kHugePage = std::size_t{2} << 20;
 void* allocate_aligned(std::size_t bytes) {
   const bool huge = bytes >= 2 * kHugePage;
   const std::size_t alignment = huge ? kHugePage : kCacheLine;
-  const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + kCacheLine - 1) & ~(kCacheLine - 1);
+  const std::size_t rounded =
+      (std::max<std::size_t>(bytes, 1) + kCacheLine - 1) & ~(kCacheLine - 1);
   if (rounded < bytes) throw std::bad_alloc();
   void* memory = nullptr;
   if (posix_memalign(&memory, alignment, rounded) != 0) throw std::bad_alloc();

@@ -99,8 +99,7 @@ std::pair<Results, Results> diag(const Program& program, const Rows<T>& x, bool 
 }
 
 template <class T>
-double conditioning(const Program& program, const Rows<T>& x, int threads,
-                    const std::string& isa) {
+double conditioning(const Program& program, const Rows<T>& x, int threads, const std::string& isa) {
   const ntkfast::cpu::GramOptions options{threads, isa, make_monitor(nullptr)};
   const T* rows = x.data();
   const py::ssize_t n = x.shape(0), d = x.shape(1);

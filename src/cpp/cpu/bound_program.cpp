@@ -11,9 +11,9 @@ constexpr ConstantsFunction kConstants[] = {
 #undef NTKFAST_CONSTANTS
 };
 
-#define NTKFAST_LIMITS(name, dual, params)                       \
-  static_assert(dual::kColumns <= kMaxTableColumns, #name);      \
-  static_assert(dual::kConstants <= kMaxConstants, #name);       \
+#define NTKFAST_LIMITS(name, dual, params)                  \
+  static_assert(dual::kColumns <= kMaxTableColumns, #name); \
+  static_assert(dual::kConstants <= kMaxConstants, #name);  \
   static_assert(dual::kParams <= Op::kMaxParams, #name);
 NTKFAST_ACTIVATIONS(NTKFAST_LIMITS)
 #undef NTKFAST_LIMITS

@@ -11,10 +11,10 @@ namespace ntkfast::cpu {
 
 template <class T>
 struct BoundOp {
-  Step<T> step;       // run is null for an output
-  int output;         // number of the output
-  bool signed_rho;    // of the value handed out
-  bool has_ntk;       // false: T is identically zero
+  Step<T> step;     // run is null for an output
+  int output;       // number of the output
+  bool signed_rho;  // of the value handed out
+  bool has_ntk;     // false: T is identically zero
   const T* root_left;
   const T* root_right;
 };

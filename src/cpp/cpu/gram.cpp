@@ -20,10 +20,11 @@ constexpr std::int64_t kTableBytes = std::int64_t{8} << 20;
 // Fewer entry-operations than this are done before a second thread has started.
 constexpr std::int64_t kWorkPerThread = 1 << 22;
 
-// Rows whose tables are held at one time: a multiple of every tile edge, so the grid stays the same.
+// Rows whose tables are held at one time: a multiple of every tile edge, so the grid stays the
+// same.
 std::int64_t slab_rows(const Program& program, std::int64_t itemsize) {
   const std::int64_t rows = kTableBytes / (table_width(program) * itemsize);
-  return std::max<std::int64_t>(1, rows / kLargeTiles.cols) * kLargeTiles.cols;
+  return std::max<std::int64_t>(1, rows / kLargeTiles.rows) * kLargeTiles.rows;
 }
 
 struct Range {
@@ -68,7 +69,8 @@ std::vector<T> narrow(const std::vector<double>& values) {
 
 template <class T>
 bool wants_ntk(const std::vector<GramOutput<T>>& outputs) {
-  return std::any_of(outputs.begin(), outputs.end(), [](const auto& out) { return out.ntk != nullptr; });
+  return std::any_of(outputs.begin(), outputs.end(),
+                     [](const auto& out) { return out.ntk != nullptr; });
 }
 
 // One Gram matrix: everything that lives as long as the call.
@@ -145,7 +147,8 @@ void Gram<T>::run() {
 }
 
 // Has the system hand out the pages of the results before the tiles are computed: it clears them,
-// and doing so page by page between products, in caches that the products fill, takes twice as long.
+// and doing so page by page between products, in caches that the products fill, takes twice as
+// long.
 template <class T>
 void Gram<T>::touch_results() {
   constexpr std::int64_t kPage = 4096, kPagesPerTask = 4096;
@@ -183,10 +186,15 @@ void Gram<T>::run_slabs(Range rows, Range cols, const RowTables<T>& left,
   const bool symmetric = !z_;
   const TileGrid grid = tile_grid(n_, m_);
   const GramContext<T> context{
-      kernels_,     program_,     x_,           other(),    d_,         symmetric,
-      half_norm_x_, half_norm_z_, threshold_x_, threshold_z_, left,     rows.begin,
+      kernels_,     program_,
+      x_,           other(),
+      d_,           symmetric,
+      half_norm_x_, half_norm_z_,
+      threshold_x_, threshold_z_,
+      left,         rows.begin,
       cols.begin,   bind_program(program_, kernels_, left, right, wants_ntk(outputs_)),
-      outputs_,     m_,           grid,         kept_,
+      outputs_,     m_,
+      grid,         kept_,
   };
   const auto tiles = make_tiles(rows, cols, grid, symmetric);
   Tasks tasks(static_cast<std::int64_t>(tiles.size()), threads_, options_.monitor);
@@ -231,14 +239,14 @@ double conditioning(const Program& program, const T* x, std::int64_t n, std::int
       .conditioning();
 }
 
-std::int64_t workspace_bytes(const Program& program, std::int64_t n, std::int64_t m,
-                             std::int64_t d, std::int64_t itemsize, int threads) {
+std::int64_t workspace_bytes(const Program& program, std::int64_t n, std::int64_t m, std::int64_t d,
+                             std::int64_t itemsize, int threads) {
   const bool kept = keep_rows(n, m, d, itemsize);
   const TileGrid grid = tile_grid(n, m == 0 ? n : m);
   const std::int64_t slab = slab_rows(program, itemsize);
   const std::int64_t tables = std::min(n, slab) + std::min(m == 0 && n > slab ? n : m, slab);
-  // Per row: p, scale, inverse, half norm in double; half norm and threshold in T.
-  const std::int64_t row = 4 * 8 + 2 * itemsize;
+  // Per row: p, inverse, half norm in double; half norm and threshold in T.
+  const std::int64_t row = 3 * 8 + 2 * itemsize;
   const std::int64_t scratch = itemsize == 4
                                    ? TileWorker<float>::scratch_bytes(program, grid, kept)
                                    : TileWorker<double>::scratch_bytes(program, grid, kept);

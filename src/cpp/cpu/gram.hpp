@@ -42,7 +42,7 @@ double conditioning(const Program& program, const T* x, std::int64_t n, std::int
                     const GramOptions& options);
 
 // Upper bound in bytes of what gram() allocates beside inputs and outputs.
-std::int64_t workspace_bytes(const Program& program, std::int64_t n, std::int64_t m,
-                             std::int64_t d, std::int64_t itemsize, int threads);
+std::int64_t workspace_bytes(const Program& program, std::int64_t n, std::int64_t m, std::int64_t d,
+                             std::int64_t itemsize, int threads);
 
 }  // namespace ntkfast::cpu

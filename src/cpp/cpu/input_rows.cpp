@@ -31,7 +31,6 @@ InputRows<T>::InputRows(const TileKernels<T>& kernels, const T* x, std::int64_t 
     : kernels_(kernels), x_(x), n_(n), d_(d) {
   const auto size = static_cast<std::size_t>(n);
   p_.resize(size);
-  scale_.resize(size, 1.0);
   inverse_.resize(size);
 }
 
@@ -44,19 +43,20 @@ template <class T>
 void InputRows<T>::measure_row(std::int64_t i) {
   const auto k = static_cast<std::size_t>(i);
   const T* row = x_ + i * d_;
-  double sum = kernels_.sum_squares(row, d_, 1.0);
+  double scale = 1, sum = kernels_.sum_squares(row, d_, scale);
   if (!(sum >= kSmallestSum && sum <= kLargestSum)) {
     double largest = 0;
     for (std::int64_t c = 0; c < d_; ++c) {
       largest = std::max(largest, std::fabs(static_cast<double>(row[c])));
     }
     if (largest > 0) {
-      scale_[k] = std::ldexp(1.0, std::min(1000, -std::ilogb(largest)));
-      sum = kernels_.sum_squares(row, d_, scale_[k]);
+      // Within 2^+-1000, so that 1 / |x| stays a normal number.
+      scale = std::ldexp(1.0, std::clamp(-std::ilogb(largest), -1000, 1000));
+      sum = kernels_.sum_squares(row, d_, scale);
     }
   }
-  p_[k] = std::sqrt(sum / static_cast<double>(d_)) / scale_[k];
-  inverse_[k] = sum > 0 ? 1 / std::sqrt(sum) : 0;
+  p_[k] = std::sqrt(sum / static_cast<double>(d_)) / scale;
+  inverse_[k] = sum > 0 ? scale / std::sqrt(sum) : 0;
 }
 
 template <class T>
@@ -77,8 +77,8 @@ void InputRows<T>::center_row(std::int64_t i) {
   T scratch[kChunk];
   double sum = 0;
   for (std::int64_t c = 0; c < d_; c += kChunk) {
-    sum += kernels_.center(x_ + i * d_ + c, std::min(kChunk, d_ - c), scale_[k], inverse_[k],
-                           anchor_ + c, kept_ ? kept_.get() + i * d_ + c : scratch);
+    sum += kernels_.center(x_ + i * d_ + c, std::min(kChunk, d_ - c), inverse_[k], anchor_ + c,
+                           kept_ ? kept_.get() + i * d_ + c : scratch);
   }
   half_norm_[k] = 0.5 * sum;
 }
@@ -93,8 +93,7 @@ const T* InputRows<T>::panel(std::int64_t i0, std::int64_t rows, std::int64_t k0
   *ld = dk;
   for (std::int64_t r = 0; r < rows; ++r) {
     const auto k = static_cast<std::size_t>(i0 + r);
-    kernels_.center(x_ + (i0 + r) * d_ + k0, dk, scale_[k], inverse_[k], anchor_ + k0,
-                    scratch + r * dk);
+    kernels_.center(x_ + (i0 + r) * d_ + k0, dk, inverse_[k], anchor_ + k0, scratch + r * dk);
   }
   return scratch;
 }
@@ -103,8 +102,7 @@ template <class T>
 double InputRows<T>::half_distance(std::int64_t i, const InputRows& z, std::int64_t j,
                                    double sign) const {
   const auto a = static_cast<std::size_t>(i), b = static_cast<std::size_t>(j);
-  return kernels_.half_distance(x_ + i * d_, scale_[a], inverse_[a], z.x_ + j * d_, z.scale_[b],
-                                z.inverse_[b], d_, sign);
+  return kernels_.half_distance(x_ + i * d_, inverse_[a], z.x_ + j * d_, sign * z.inverse_[b], d_);
 }
 
 template <class T>
@@ -113,7 +111,7 @@ void InputRows<T>::add_unit(std::int64_t i, double* sum) {
   const auto k = static_cast<std::size_t>(i);
   const T* row = x_ + i * d_;
   for (std::int64_t c = 0; c < d_; ++c) {
-    sum[c] += (static_cast<double>(row[c]) * scale_[k]) * inverse_[k];
+    sum[c] += static_cast<double>(row[c]) * inverse_[k];
   }
 }
 

@@ -48,8 +48,7 @@ class InputRows {
   const T* x_;
   std::int64_t n_, d_;
   std::vector<double> p_;          // sqrt(x.x / d)
-  std::vector<double> scale_;      // power of two that brings the row into range
-  std::vector<double> inverse_;    // 1 / |scale x|, 0 for a zero row
+  std::vector<double> inverse_;    // 1 / |x|, 0 for a zero row
   std::vector<double> half_norm_;  // |v|^2 / 2 of the centred row as rounded to T
   const double* anchor_ = nullptr;
   AlignedArray<T> kept_;

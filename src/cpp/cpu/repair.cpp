@@ -45,7 +45,8 @@ struct Response {
   std::array<double, kGrid> nngp{}, ntk{};
 };
 
-std::vector<Response> respond(const Program& program, double p, const std::array<double, kGrid>& grid) {
+std::vector<Response> respond(const Program& program, double p,
+                              const std::array<double, kGrid>& grid) {
   const std::vector<double> roots(kGrid, p);
   const auto& kernels = tile_kernels<double>("baseline");
   const RowTables<double> tables(program, roots.data(), kGrid, 0, "the repair grid");
@@ -78,8 +79,9 @@ std::vector<Response> respond(const Program& program, double p, const std::array
 
 // Largest deficit of the grid at which the error of the product changes K or T by more than the
 // tolerance.
-double critical_deficit(const std::array<double, kGrid>& values, const std::array<double, kGrid>& grid,
-                        const ProductError& error, double square, double tolerance) {
+double critical_deficit(const std::array<double, kGrid>& values,
+                        const std::array<double, kGrid>& grid, const ProductError& error,
+                        double square, double tolerance) {
   for (std::size_t k = 0; k + 1 < kGrid; ++k) {
     const double slope = std::fabs(values[k] - values[k + 1]) / (grid[k] - grid[k + 1]);
     // Near a zero of the kernel the error is measured against its size at rho = 1.
@@ -120,8 +122,9 @@ RepairPolicy choose_repair(const Program& program, const InputRows<T>& x, const 
   double critical = 0;
   for (const double p : roots) {
     for (const auto& response : respond(program, p, grid)) {
-      critical = std::max({critical, critical_deficit(response.nngp, grid, error, square, kTolerance<T>),
-                           critical_deficit(response.ntk, grid, error, square, kTolerance<T>)});
+      critical =
+          std::max({critical, critical_deficit(response.nngp, grid, error, square, kTolerance<T>),
+                    critical_deficit(response.ntk, grid, error, square, kTolerance<T>)});
     }
   }
   const double largest = policy.roundoff * square;

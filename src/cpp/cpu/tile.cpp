@@ -37,11 +37,9 @@ std::int64_t TileWorker<T>::scratch_bytes(const Program& program, TileGrid grid,
 }
 
 template <class T>
-int TileWorker<T>::columns_before(const TileRange& tile, const Strip& strip,
-                                  std::int64_t i) const {
+int TileWorker<T>::columns_before(const TileRange& tile, const Strip& strip, std::int64_t i) const {
   if (!context_.symmetric) return strip.cols;
-  return static_cast<int>(
-      std::clamp<std::int64_t>(i - (tile.j0 + strip.c0), 0, strip.cols));
+  return static_cast<int>(std::clamp<std::int64_t>(i - (tile.j0 + strip.c0), 0, strip.cols));
 }
 
 template <class T>
@@ -73,8 +71,8 @@ void TileWorker<T>::repair(std::int64_t i, std::int64_t j0, int cols, T* s) {
     if (flags_[j] == 0) continue;
     // The sign of a deficit this small is never in doubt.
     const bool negative = std::signbit(s[j]);
-    const auto m = static_cast<T>(
-        context_.x.half_distance(i, context_.z, j0 + j, negative ? -1.0 : 1.0));
+    const auto m =
+        static_cast<T>(context_.x.half_distance(i, context_.z, j0 + j, negative ? -1.0 : 1.0));
     s[j] = negative ? -m : m;
   }
 }
@@ -105,11 +103,6 @@ void TileWorker<T>::compute_row(const TileRange& tile, const Strip& strip_range,
   const bool same_sample = context_.symmetric && j0 + cols - 1 == i;
   T* s = s_[static_cast<std::size_t>(context_.program.values[0].slot)];
   const T* product = product_.get() + r * product_stride_ + strip_range.c0;
-  // The next row of the product, a short run in the second-level cache, arrives while this one is
-  // computed; the hardware would find its pattern only towards its end.
-  for (int j = 0; j < cols; j += 64 / static_cast<int>(sizeof(T))) {
-    __builtin_prefetch(product + product_stride_ + j);
-  }
   if (context_.kernels.load(product, context_.half_norm_x[left], &context_.half_norm_z[right],
                             context_.threshold_x[left], &context_.threshold_z[right], cols, s,
                             flags_)) {
@@ -170,7 +163,8 @@ void TileWorker<T>::run(const TileRange& tile, Tasks& tasks, int worker) {
     const int cols = std::min(kRowLength, tile.cols - c0);
     for (int r0 = 0; r0 < tile.rows; r0 += kStripRows) {
       const Strip strip_range{r0, std::min(kStripRows, tile.rows - r0), c0, cols};
-      if (row_length(tile, strip_range, r0 + strip_range.rows - 1) == 0) continue;  // upper triangle
+      if (row_length(tile, strip_range, r0 + strip_range.rows - 1) == 0)
+        continue;  // upper triangle
       tasks.checkpoint(worker);
       for (int r = r0; r < r0 + strip_range.rows; ++r) compute_row(tile, strip_range, r);
       store(tile, strip_range);

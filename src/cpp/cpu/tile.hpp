@@ -13,13 +13,13 @@
 namespace ntkfast::cpu {
 
 // The tile grid. It depends on the size of the result alone, so results never depend on threads.
-// BLAS packs both panels again for every tile: against one large product, 256 x 256 tiles lose 18%
-// of its speed (d = 784, float, one AVX-512 core). From 256 x 1024 to 1024 x 1024 a whole Gram takes
-// the same time within the noise, so the smallest of these deals best; a small matrix needs more.
+// BLAS packs both panels again for every tile: against one large product a Gram in 512 x 512 tiles
+// loses 8% of its speed, in 256 x 256 tiles 18% (d = 784, float, one AVX-512 core); larger tiles
+// win nothing back and leave the second-level cache. A small matrix needs small tiles to deal.
 struct TileGrid {
   int rows, cols;
 };
-inline constexpr TileGrid kSmallTiles{256, 256}, kLargeTiles{256, 1024};
+inline constexpr TileGrid kSmallTiles{256, 256}, kLargeTiles{512, 512};
 inline TileGrid tile_grid(std::int64_t n, std::int64_t m) {
   return std::min(n, m) >= 2048 ? kLargeTiles : kSmallTiles;
 }
@@ -47,7 +47,7 @@ struct GramContext {
   const std::vector<GramOutput<T>>& outputs;
   std::int64_t ld;  // columns of the results
   TileGrid grid;
-  bool kept_rows;   // centred rows are at hand for the whole Gram
+  bool kept_rows;  // centred rows are at hand for the whole Gram
 };
 
 // Rows [i0, i0 + rows) against rows [j0, j0 + cols) of the other side. In a symmetric Gram no tile

@@ -1,6 +1,6 @@
-// Compiled once per instruction set; NTKFAST_ISA names the namespace. No containers and nothing else
-// from the standard library that could leave an out-of-line copy: the linker would be free to use
-// that copy, built for this instruction set, everywhere.
+// Compiled once per instruction set; NTKFAST_ISA names the namespace. No containers and nothing
+// else from the standard library that could leave an out-of-line copy: the linker would be free to
+// use that copy, built for this instruction set, everywhere.
 #include "cpu/tile_kernels.hpp"
 
 #include "math/activation_list.hpp"
@@ -49,14 +49,14 @@ void dense_step(const Step<T>& step, const TileRow<T>& row) {
     const T ri = step.left[0][row.i], ti = step.left[1][row.i];
     const T* r = step.right[0] + row.j0;
     const T* t = step.right[1] + row.j0;
-NTKFAST_INDEPENDENT
+    NTKFAST_INDEPENDENT
     for (int j = 0; j < row.n; ++j) {
       const T s = affine_deficit<T, kSigned>(s_in[j], ri, ti, r[j], t[j]);
       s_out[j] = s;
       update_tau<T, kMode>(ri * r[j], correlation<T, kSigned>(s), tau_in, tau_out, j);
     }
   } else {
-NTKFAST_INDEPENDENT
+    NTKFAST_INDEPENDENT
     for (int j = 0; j < row.n; ++j) {
       const T s = s_in[j];
       s_out[j] = s;
@@ -80,7 +80,7 @@ void activation_step(const Step<T>& step, const TileRow<T>& row) {
     left[k] = step.left[k][row.i];
     table[k] = step.right[k] + row.j0;
   }
-NTKFAST_INDEPENDENT
+  NTKFAST_INDEPENDENT
   for (int j = 0; j < row.n; ++j) {
     T right[kColumns];
     for (int k = 0; k < Dual::kColumns; ++k) right[k] = table[k][j];
@@ -96,10 +96,14 @@ using StepFunction = void (*)(const Step<T>&, const TileRow<T>&);
 template <class T, bool kSigned, bool kBias>
 StepFunction<T> dense_function(TauMode mode) {
   switch (mode) {
-    case TauMode::None: return dense_step<T, kSigned, kBias, TauMode::None>;
-    case TauMode::Start: return dense_step<T, kSigned, kBias, TauMode::Start>;
-    case TauMode::Add: return dense_step<T, kSigned, kBias, TauMode::Add>;
-    case TauMode::Scale: break;
+    case TauMode::None:
+      return dense_step<T, kSigned, kBias, TauMode::None>;
+    case TauMode::Start:
+      return dense_step<T, kSigned, kBias, TauMode::Start>;
+    case TauMode::Add:
+      return dense_step<T, kSigned, kBias, TauMode::Add>;
+    case TauMode::Scale:
+      break;
   }
   return dense_step<T, kSigned, kBias, TauMode::Scale>;
 }
@@ -116,13 +120,15 @@ template <class T>
 StepFunction<T> step_function(const Op& op, bool signed_rho, TauMode mode) {
   if (op.kind == OpKind::Dense) {
     const bool bias = op.params[1] != 0;
-    if (signed_rho) return bias ? dense_function<T, true, true>(mode) : dense_function<T, true, false>(mode);
+    if (signed_rho)
+      return bias ? dense_function<T, true, true>(mode) : dense_function<T, true, false>(mode);
     return bias ? dense_function<T, false, true>(mode) : dense_function<T, false, false>(mode);
   }
   const bool tau = mode != TauMode::None;
   switch (op.activation) {
 #define NTKFAST_CASE(name, dual, params) \
-  case Activation::name: return activation_function<T, dual>(signed_rho, tau);
+  case Activation::name:                 \
+    return activation_function<T, dual>(signed_rho, tau);
     NTKFAST_ACTIVATIONS(NTKFAST_CASE)
 #undef NTKFAST_CASE
   }
@@ -133,14 +139,14 @@ template <class T>
 bool load(const T* product, T half_norm_i, const T* half_norm_j, T threshold_i,
           const T* threshold_j, int n, T* s, unsigned char* flag) {
   int any = 0;
-NTKFAST_INDEPENDENT
+  NTKFAST_INDEPENDENT
   for (int j = 0; j < n; ++j) {
     const T deficit = signed_deficit((half_norm_i + half_norm_j[j]) - product[j]);
     s[j] = deficit;
     any |= T(2) * std::fabs(deficit) <= threshold_i + threshold_j[j] ? 1 : 0;
   }
   if (any == 0) return false;
-NTKFAST_INDEPENDENT
+  NTKFAST_INDEPENDENT
   for (int j = 0; j < n; ++j) {
     flag[j] = T(2) * std::fabs(s[j]) <= threshold_i + threshold_j[j] ? 1 : 0;
   }
@@ -150,17 +156,17 @@ NTKFAST_INDEPENDENT
 template <class T>
 void write_nngp(const T* s, bool signed_rho, T root_i, const T* root_j, int n, T* out) {
   if (signed_rho) {
-NTKFAST_INDEPENDENT
+    NTKFAST_INDEPENDENT
     for (int j = 0; j < n; ++j) out[j] = (root_i * root_j[j]) * correlation<T, true>(s[j]);
   } else {
-NTKFAST_INDEPENDENT
+    NTKFAST_INDEPENDENT
     for (int j = 0; j < n; ++j) out[j] = (root_i * root_j[j]) * correlation<T, false>(s[j]);
   }
 }
 
 template <class T>
 void write_ntk(const T* tau, T root_i, const T* root_j, int n, T* out) {
-NTKFAST_INDEPENDENT
+  NTKFAST_INDEPENDENT
   for (int j = 0; j < n; ++j) out[j] = (root_i * root_j[j]) * tau[j];
 }
 
@@ -231,19 +237,19 @@ struct Transposer {
   static NTKFAST_INLINE void block(const T* in, int in_ld, T* out, std::int64_t out_ld) {
     using All = typename Count<kLanes>::type;
     Vector row[kLanes], next[kLanes];
-NTKFAST_UNROLL
+    NTKFAST_UNROLL
     for (int k = 0; k < kLanes; ++k) row[k] = Lanes<T>::load(in + k * in_ld);
-NTKFAST_UNROLL
+    NTKFAST_UNROLL
     for (int round = kLanes; round > 1; round /= 2) {
-NTKFAST_UNROLL
+      NTKFAST_UNROLL
       for (int k = 0; k < kLanes / 2; ++k) {
         next[2 * k] = low(row[k], row[k + kLanes / 2], All{});
         next[2 * k + 1] = high(row[k], row[k + kLanes / 2], All{});
       }
-NTKFAST_UNROLL
+      NTKFAST_UNROLL
       for (int k = 0; k < kLanes; ++k) row[k] = next[k];
     }
-NTKFAST_UNROLL
+    NTKFAST_UNROLL
     for (int k = 0; k < kLanes; ++k) Lanes<T>::template store<kStream>(out + k * out_ld, row[k]);
   }
 };
@@ -312,60 +318,46 @@ NTKFAST_INLINE double total(double (&sum)[kSums]) {
 template <class T>
 double sum_squares(const T* x, std::int64_t d, double scale) {
   double sum[kSums] = {};
-  std::int64_t k = 0;
-  for (; k + kSums <= d; k += kSums) {
-    for (int l = 0; l < kSums; ++l) {
-      const double value = static_cast<double>(x[k + l]) * scale;
-      sum[l] += value * value;
-    }
-  }
-  for (int l = 0; k + l < d; ++l) {
-    const double value = static_cast<double>(x[k + l]) * scale;
+  const auto add = [&](std::int64_t k, int l) {
+    const double value = static_cast<double>(x[k]) * scale;
     sum[l] += value * value;
+  };
+  std::int64_t k = 0;
+  for (; k + kSums <= d; k += kSums) {
+    for (int l = 0; l < kSums; ++l) add(k + l, l);
   }
+  for (int l = 0; k + l < d; ++l) add(k + l, l);
   return total(sum);
 }
 
 template <class T>
-double center(const T* x, std::int64_t d, double scale, double inverse, const double* anchor,
-              T* v) {
+double center(const T* x, std::int64_t d, double a, const double* anchor, T* v) {
   double sum[kSums] = {};
-  std::int64_t k = 0;
-  for (; k + kSums <= d; k += kSums) {
-    for (int l = 0; l < kSums; ++l) {
-      const T value = static_cast<T>((static_cast<double>(x[k + l]) * scale) * inverse - anchor[k + l]);
-      v[k + l] = value;
-      sum[l] += static_cast<double>(value) * static_cast<double>(value);
-    }
-  }
-  for (int l = 0; k + l < d; ++l) {
-    const T value = static_cast<T>((static_cast<double>(x[k + l]) * scale) * inverse - anchor[k + l]);
-    v[k + l] = value;
+  const auto add = [&](std::int64_t k, int l) {
+    const T value = static_cast<T>(static_cast<double>(x[k]) * a - anchor[k]);
+    v[k] = value;
     sum[l] += static_cast<double>(value) * static_cast<double>(value);
+  };
+  std::int64_t k = 0;
+  for (; k + kSums <= d; k += kSums) {
+    for (int l = 0; l < kSums; ++l) add(k + l, l);
   }
+  for (int l = 0; k + l < d; ++l) add(k + l, l);
   return total(sum);
 }
 
 template <class T>
-double half_distance(const T* x, double ax, double bx, const T* z, double az, double bz,
-                     std::int64_t d, double sign) {
+double half_distance(const T* x, double a, const T* z, double b, std::int64_t d) {
   double sum[kSums] = {};
-  const double signed_bz = sign * bz;
+  const auto add = [&](std::int64_t k, int l) {
+    const double difference = static_cast<double>(x[k]) * a - static_cast<double>(z[k]) * b;
+    sum[l] += difference * difference;
+  };
   std::int64_t k = 0;
   for (; k + kSums <= d; k += kSums) {
-    for (int l = 0; l < kSums; ++l) {
-      const double left = (static_cast<double>(x[k + l]) * ax) * bx;
-      const double right = (static_cast<double>(z[k + l]) * az) * signed_bz;
-      const double difference = left - right;
-      sum[l] += difference * difference;
-    }
+    for (int l = 0; l < kSums; ++l) add(k + l, l);
   }
-  for (int l = 0; k + l < d; ++l) {
-    const double left = (static_cast<double>(x[k + l]) * ax) * bx;
-    const double right = (static_cast<double>(z[k + l]) * az) * signed_bz;
-    const double difference = left - right;
-    sum[l] += difference * difference;
-  }
+  for (int l = 0; k + l < d; ++l) add(k + l, l);
   return 0.5 * total(sum);
 }
 
@@ -385,9 +377,8 @@ bool all_finite(const T* x, std::int64_t n) {
 
 template <class T>
 constexpr TileKernels<T> kKernels = {
-    step_function<T>, load<T>,   write_nngp<T>,    write_ntk<T>,  transpose<T>,
-    copy<T>,          finish_stores, sum_squares<T>, center<T>,  half_distance<T>,
-    all_finite<T>,
+    step_function<T>, load<T>,        write_nngp<T>, write_ntk<T>,     transpose<T>,  copy<T>,
+    finish_stores,    sum_squares<T>, center<T>,     half_distance<T>, all_finite<T>,
 };
 
 }  // namespace

@@ -1,7 +1,8 @@
 // The innermost loops, compiled once per instruction set and reached through a table of pointers.
 //
-// A tile row is one row of x against up to kRowLength rows of z: n signed deficits s and n values of
-// tau = T / (p p'). Steps read and write those short arrays, which stay in the first-level cache.
+// A tile row is one row of x against up to kRowLength rows of z: n signed deficits s and n values
+// of tau = T / (p p'). Steps read and write those short arrays, which stay in the first-level
+// cache.
 #pragma once
 
 #include <cstdint>
@@ -32,18 +33,18 @@ struct TileRow {
 template <class T>
 struct Step {
   void (*run)(const Step&, const TileRow<T>&);
-  int in, out;                      // slots
-  const T* left[kMaxTableColumns];  // columns of the table of x, indexed by i
+  int in, out;                       // slots
+  const T* left[kMaxTableColumns];   // columns of the table of x, indexed by i
   const T* right[kMaxTableColumns];  // columns of the table of z, indexed by j
   T constants[kMaxConstants];
 };
 
 // What happens to tau in a step.
 enum class TauMode : std::uint8_t {
-  None,      // no trainable layer so far, or the NTK is not asked for
-  Start,     // tau' = rho'                (first trainable layer)
-  Add,       // tau' = gain tau + rho'     (trainable layer)
-  Scale,     // tau' = gain tau            (activation, or a layer that is not trainable)
+  None,   // no trainable layer so far, or the NTK is not asked for
+  Start,  // tau' = rho'                (first trainable layer)
+  Add,    // tau' = gain tau + rho'     (trainable layer)
+  Scale,  // tau' = gain tau            (activation, or a layer that is not trainable)
 };
 
 template <class T>
@@ -65,12 +66,10 @@ struct TileKernels {
   void (*finish_stores)();
   // sum of (scale x_k)^2 in double.
   double (*sum_squares)(const T* x, std::int64_t d, double scale);
-  // v_k = x_k scale inverse - anchor_k, rounded to T; returns sum of v_k^2 in double.
-  double (*center)(const T* x, std::int64_t d, double scale, double inverse, const double* anchor,
-                   T* v);
-  // |x a_x b_x -+ z a_z b_z|^2 / 2 in double: the exact deficit of a nearly (anti)parallel pair.
-  double (*half_distance)(const T* x, double ax, double bx, const T* z, double az, double bz,
-                          std::int64_t d, double sign);
+  // v_k = a x_k - anchor_k, rounded to T; returns the sum of v_k^2 in double.
+  double (*center)(const T* x, std::int64_t d, double a, const double* anchor, T* v);
+  // |a x - b z|^2 / 2 in double: the exact deficit of a nearly (anti)parallel pair.
+  double (*half_distance)(const T* x, double a, const T* z, double b, std::int64_t d);
   // True when no entry is NaN or infinite.
   bool (*all_finite)(const T* x, std::int64_t n);
 };

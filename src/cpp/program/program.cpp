@@ -76,7 +76,11 @@ int ProgramBuilder::dense(int value, double weight_std, double bias_std, bool tr
   ++program_.layers;
   const int out = add_value({true, in.signed_rho, in.has_ntk || trainable, -1,
                              "Dense (layer " + std::to_string(program_.layers) + ")"});
-  program_.ops.push_back({OpKind::Dense, {}, trainable, value, out,
+  program_.ops.push_back({OpKind::Dense,
+                          {},
+                          trainable,
+                          value,
+                          out,
                           {std::fabs(weight_std), std::fabs(bias_std), 0, 0}});
   return out;
 }
@@ -102,8 +106,8 @@ int ProgramBuilder::activation(int value, std::string_view name,
     if (!std::isfinite(params[k])) throw ArchitectureError(label + ": parameters must be finite");
     op.params[k] = params[k];
   }
-  op.out = add_value({false, in.signed_rho && !entry.nonnegative(op.params.data()), in.has_ntk, -1,
-                      label});
+  op.out = add_value(
+      {false, in.signed_rho && !entry.nonnegative(op.params.data()), in.has_ntk, -1, label});
   program_.ops.push_back(op);
   return op.out;
 }

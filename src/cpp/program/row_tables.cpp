@@ -101,7 +101,8 @@ template <class T>
 void RowTables<T>::fill(const Program& program, const double* p, Block& block,
                         const char* argument) {
   const auto rows = static_cast<std::size_t>(block.rows);
-  block.slot.assign(static_cast<std::size_t>(program.slots), std::vector<typename Block::Row>(rows));
+  block.slot.assign(static_cast<std::size_t>(program.slots),
+                    std::vector<typename Block::Row>(rows));
   for (const Value& value : program.values) block.slot_of.push_back(value.slot);
   auto& input = block.slot[static_cast<std::size_t>(block.slot_of[0])];
   for (std::size_t k = 0; k < rows; ++k) {
@@ -130,14 +131,16 @@ void RowTables<T>::step(const Op& op, std::size_t index, Block& block) {
   for (std::size_t k = 0; k < in.size(); ++k) {
     const auto row = in[k];
     const bool dense = op.kind == OpKind::Dense;
-    const RowStep next = dense ? dense_row(op, row.p, number.data())
-                               : row_entry(op.activation).row(op.params.data(), row.p, number.data());
+    const RowStep next = dense
+                             ? dense_row(op, row.p, number.data())
+                             : row_entry(op.activation).row(op.params.data(), row.p, number.data());
     const double tau = row.tau * next.gain + (dense && op.trainable ? 1.0 : 0.0);
     const double chi = row.chi * next.gain;
     const double growth = dense ? row.growth : row.growth * std::max(1.0, chi);
     out[k] = {next.p, tau, dense ? chi : 1.0, growth};
     for (int c = 0; c < columns; ++c) {
-      table[c * rows_ + static_cast<std::int64_t>(k)] = static_cast<T>(number[static_cast<std::size_t>(c)]);
+      table[c * rows_ + static_cast<std::int64_t>(k)] =
+          static_cast<T>(number[static_cast<std::size_t>(c)]);
     }
     block.conditioning = std::max(block.conditioning, growth);
   }
