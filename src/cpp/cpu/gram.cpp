@@ -104,7 +104,7 @@ class Gram {
                                           slab.begin, name(left), threads_, options_.monitor);
   }
   void touch_results();
-  void check_overflow(InputRows<T>& rows, std::int64_t slab, bool left);
+  Tables check_tables(InputRows<T>& rows, std::int64_t slab, bool left);
   void run_slabs(Range rows, Range cols, const RowTables<T>& left, const RowTables<T>& right);
 
   const Program& program_;
@@ -124,6 +124,12 @@ void Gram<T>::run() {
   const auto anchor = choose_anchor(x_, z_ ? &*z_ : nullptr, d_);
   x_.center(anchor.data(), kept_, threads_, options_.monitor);
   if (z_) z_->center(anchor.data(), kept_, threads_, options_.monitor);
+
+  // All tables are made once before anything is computed: an overflow is found here.
+  const std::int64_t slab = slab_rows(program_, sizeof(T));
+  const Tables whole_x = check_tables(x_, slab, true);
+  const Tables whole_z = z_ ? check_tables(*z_, slab, false) : nullptr;
+
   const RepairPolicy policy = choose_repair(program_, x_, other(), d_);
   half_norm_x_ = narrow<T>(x_.half_norm());
   half_norm_z_ = narrow<T>(other().half_norm());
@@ -131,17 +137,15 @@ void Gram<T>::run() {
   threshold_z_ = policy.template thresholds<T>(other());
 
   touch_results();
-  const std::int64_t slab = slab_rows(program_, sizeof(T));
-  check_overflow(x_, slab, true);
-  if (z_) check_overflow(*z_, slab, false);
   for (std::int64_t i = 0; i < n_; i += slab) {
     const Range rows{i, std::min(n_, i + slab)};
-    const Tables left = make_tables(x_, rows, true);
+    const Tables own_left = whole_x ? nullptr : make_tables(x_, rows, true);
+    const RowTables<T>& left = whole_x ? *whole_x : *own_left;
     for (std::int64_t j = 0; j < (z_ ? m_ : rows.end); j += slab) {
       const Range cols{j, std::min(m_, j + slab)};
       const bool shared = !z_ && i == j;
-      const Tables right = shared ? nullptr : make_tables(other(), cols, false);
-      run_slabs(rows, cols, *left, shared ? *left : *right);
+      const Tables own_right = shared || whole_z ? nullptr : make_tables(other(), cols, false);
+      run_slabs(rows, cols, left, shared ? left : whole_z ? *whole_z : *own_right);
     }
   }
 }
@@ -170,14 +174,15 @@ void Gram<T>::touch_results() {
   });
 }
 
-// Where all tables are made at once they find an overflow themselves; else it must be found before
-// the first slab is computed.
+// Makes the tables of all rows, slab by slab; returns them where one slab holds them all.
 template <class T>
-void Gram<T>::check_overflow(InputRows<T>& rows, std::int64_t slab, bool left) {
-  if (rows.rows() <= slab) return;
+typename Gram<T>::Tables Gram<T>::check_tables(InputRows<T>& rows, std::int64_t slab, bool left) {
+  Tables tables;
   for (std::int64_t i = 0; i < rows.rows(); i += slab) {
-    make_tables(rows, {i, std::min(rows.rows(), i + slab)}, left);
+    tables.reset();
+    tables = make_tables(rows, {i, std::min(rows.rows(), i + slab)}, left);
   }
+  return rows.rows() <= slab ? std::move(tables) : nullptr;
 }
 
 template <class T>
