@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def test_help_names_the_command_and_its_options(command: list[str]) -> None:
 
 def test_version_is_the_package_version() -> None:
     assert nk.__version__ in call("--version").output
+
+
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "ntkfast", "--version"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout == f"ntkfast, version {nk.__version__}\n"
 
 
 def test_unknown_command_is_refused() -> None:

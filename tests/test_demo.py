@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import doctest
 import json
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from ntkfast._demo.reading import DataError, read_table
 from ntkfast._demo.tables import Table, bundled_tables, user_table
 from ntkfast.cli import main
 
-ROOT = Path(__file__).resolve().parents[1]
 METHODS = {"NTK", "NNGP", "RBF-SVM", "random forest", "finite MLP"}
 LINEAR = {"classification": "logistic", "regression": "ridge"}
 
@@ -210,26 +207,6 @@ def test_text_columns_with_too_many_values_are_left_out_and_said(tmp_path: Path)
     raw = read_table(path, "y")
     assert raw.X.shape == (150, 1)
     assert any("left out" in note and "id (150 different texts)" in note for note in raw.notes)
-
-
-@pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
-def test_example_runs(
-    script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", [str(script)])
-    runpy.run_path(str(script), run_name="__main__")
-    assert capsys.readouterr().out
-
-
-def test_quickstart_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MPLBACKEND", "Agg")
-    flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
-    failed, attempted = doctest.testfile(
-        str(ROOT / "docs" / "quickstart.md"), module_relative=False, optionflags=flags
-    )
-    assert attempted > 0
-    assert failed == 0
 
 
 def test_bundled_tables_need_no_file_and_have_floors() -> None:

@@ -16,6 +16,7 @@ from ntkfast import _core, cuda
 from ntkfast._memory import available_bytes
 from ntkfast._threads import resolve_threads
 from ntkfast.config import resolve_isa
+from ntkfast.errors import DeviceError
 
 __all__ = ["collect", "engine"]
 
@@ -52,7 +53,7 @@ def collect() -> dict[str, Any]:
         "isa_available": list(_core.isa_available()),
         "activations": list(_core.activations()),
         "cpu": {"model": _cpu_model(), "cores": os.cpu_count()},
-        "cuda": {"available": cuda.is_available(), "reason": cuda.reason()},
+        "cuda": _cuda(),
         "libraries": _libraries(),
         "memory": {"available": int(free) if math.isfinite(free := available_bytes()) else None},
         "python": platform.python_version(),
@@ -60,6 +61,16 @@ def collect() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "environment": {name: os.environ[name] for name in sorted(os.environ) if _matters(name)},
     }
+
+
+def _cuda() -> dict[str, Any]:
+    reason = cuda.reason()
+    names: list[str] = []
+    try:
+        names = [device.name for device in cuda.devices()]
+    except DeviceError as error:  # a report about a broken device must not break on it
+        reason = reason or str(error)
+    return {"available": not reason, "reason": reason, "devices": names}
 
 
 def _libraries() -> list[dict[str, Any]]:
@@ -109,15 +120,16 @@ def _version(package: str) -> str | None:
 
 def lines(info: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the report as pairs of a name and a text, for printing."""
-    engine_, cuda_, memory = info["engine"], info["cuda"], info["memory"]
+    engine_, build, memory = info["engine"], info["build"], info["memory"]
     sets = ", ".join(info["isa_available"])
     return [
         ("ntkfast", info["version"]),
-        ("build", ", ".join(f"{key} {value}" for key, value in info["build"].items())),
+        ("compiler", build["compiler"]),
+        ("own BLAS", f"{build['blas']}, {build['blas_detail']}"),
         ("instruction sets", f"{sets}; in use: {engine_['isa']}"),
         ("threads", f"{engine_['threads']} of {info['cpu']['cores']} cores"),
         ("processor", info["cpu"]["model"]),
-        ("CUDA", "available" if cuda_["available"] else f"no: {cuda_['reason']}"),
+        ("CUDA", _cuda_line(info["cuda"])),
         *((f"{lib['user_api']} of {lib['package']}", _library(lib)) for lib in info["libraries"]),
         ("memory", f"{_gib(memory['available'])} free"),
         ("activations", ", ".join(info["activations"])),
@@ -125,6 +137,12 @@ def lines(info: dict[str, Any]) -> list[tuple[str, str]]:
         *((name, found or "not installed") for name, found in info["packages"].items()),
         *((name, value) for name, value in info["environment"].items()),
     ]
+
+
+def _cuda_line(found: dict[str, Any]) -> str:
+    if not found["available"]:
+        return f"no: {found['reason']}"
+    return f"{', '.join(found['devices'])} (this version computes on the CPU only)"
 
 
 def _library(entry: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -50,6 +51,7 @@ def compile_program(layers: tuple[Layer, ...], width: int) -> _core.Program:
 def _compile(layers: tuple[Layer, ...], width: int) -> _core.Program:
     builder = _core.Builder()
     value = builder.input()
+    lowered: list[str] = []  # the layers that the core has seen
     for i, layer in enumerate(layers, start=1):
         where = f"layer {i} of {len(layers)}, {layer!r}"
         if i > 1 and _reads_width(layer):
@@ -58,14 +60,19 @@ def _compile(layers: tuple[Layer, ...], width: int) -> _core.Program:
                 "so for the first layer only"
             )
         try:
-            value = layer.lower(builder, value, width)
+            result = layer.lower(builder, value, width)
         except _core.ArchitectureError as error:
-            raise ArchitectureError(f"{where}: {error}") from error
-    try:
-        builder.output(value)
-        return builder.build()
-    except _core.ArchitectureError as error:
-        raise ArchitectureError(f"serial({', '.join(map(repr, layers))}): {error}") from error
+            raise ArchitectureError(_in_users_words(str(error), [*lowered, where])) from error
+        if result != value:  # Identity adds nothing
+            lowered.append(where)
+        value = result
+    builder.output(value)
+    return builder.build()
+
+
+def _in_users_words(message: str, lowered: list[str]) -> str:
+    """Put the user's layers where the core names its own, such as "ABRelu (layer 2)"."""
+    return re.sub(r"\w+ \(layer (\d+)\)", lambda found: lowered[int(found[1]) - 1], message)
 
 
 def _reads_width(layer: Layer) -> bool:

@@ -13,7 +13,6 @@ from .errors import MemoryBudgetError
 __all__ = ["available_bytes", "require"]
 
 _MEMINFO = Path("/proc/meminfo")
-_GIB = 1024**3
 # Below this nothing is read: the files take longer than a small kernel.
 _ALWAYS_FITS = 64 * 1024**2
 
@@ -29,15 +28,16 @@ def require(outputs: int, workspace: int, what: str) -> None:
     else:
         return
     raise MemoryBudgetError(
-        f"{what}: {_gib(needed)} needed ({_gib(outputs)} for the result, {_gib(workspace)} "
-        f"workspace), {_gib(limit)} {source}: {remedy}"
+        f"{what}: {_size(needed)} needed ({_size(outputs)} for the result, {_size(workspace)} "
+        f"workspace), {_size(limit)} {source}: {remedy}"
         "compute block by block (net.ntk(X[i:j], X)), one kernel at a time, or in float32"
     )
 
 
-def _gib(n_bytes: float) -> str:
-    size = n_bytes / _GIB
-    return f"{size:,.0f} GiB" if size >= 100 else f"{size:.3g} GiB"
+def _size(n_bytes: float) -> str:
+    unit, name = (2**30, "GiB") if n_bytes >= 2**29 else (2**20, "MiB")
+    size = n_bytes / unit
+    return f"{size:,.0f} {name}" if size >= 100 else f"{size:.3g} {name}"
 
 
 def available_bytes() -> float:

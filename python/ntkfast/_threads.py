@@ -10,6 +10,8 @@ import math
 import os
 from functools import lru_cache
 
+from threadpoolctl import LibController, register
+
 from . import _cgroup, _core
 from ._validate import whole_number
 from .config import config
@@ -50,33 +52,25 @@ def _quota() -> float:
     return max(1, math.ceil(quota)) if math.isfinite(quota) else quota
 
 
-def _register_with_threadpoolctl() -> None:
-    try:
-        from threadpoolctl import LibController, register
-    except ImportError:  # absent, or older than 3.2: no one can ask for a limit then
-        return
+class _Controller(LibController):  # type: ignore[misc]
+    """Lets ``threadpool_limits`` find and limit the core."""
 
-    class NtkfastController(LibController):  # type: ignore[misc]
-        """Lets ``threadpool_limits`` find and limit the core."""
+    user_api = "ntkfast"
+    internal_api = "ntkfast"
+    filename_prefixes = ("_core",)
+    check_symbols = ("ntkfast_get_num_threads",)
 
-        user_api = "ntkfast"
-        internal_api = "ntkfast"
-        filename_prefixes = ("_core",)
-        check_symbols = ("ntkfast_get_num_threads",)
+    def get_num_threads(self) -> int:
+        return resolve_threads()
 
-        def get_num_threads(self) -> int:
-            return resolve_threads()
+    def set_num_threads(self, num_threads: int) -> None:
+        # threadpoolctl lifts a limit by setting what it read before: that must not stay behind as a
+        # limit when config.threads is raised later.
+        limit = 0 if num_threads == _wanted() else num_threads
+        self.dynlib.ntkfast_set_num_threads(limit)
 
-        def set_num_threads(self, num_threads: int) -> None:
-            # threadpoolctl lifts a limit by setting what it read before: that must not stay behind
-            # as a limit when config.threads is raised later.
-            limit = 0 if num_threads == _wanted() else num_threads
-            self.dynlib.ntkfast_set_num_threads(limit)
-
-        def get_version(self) -> None:
-            return None
-
-    register(NtkfastController)
+    def get_version(self) -> None:
+        return None
 
 
-_register_with_threadpoolctl()
+register(_Controller)

@@ -41,8 +41,10 @@ def info(as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     console = _console()
-    for name, value in _info.lines(found):
-        console.print(Text.assemble((f"{name:<22}", "bold"), value), soft_wrap=True)
+    lines = _info.lines(found)
+    width = max(len(name) for name, _ in lines) + 2
+    for name, value in lines:
+        console.print(Text.assemble((name.ljust(width), "bold"), value), soft_wrap=True)
 
 
 @main.command()

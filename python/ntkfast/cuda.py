@@ -1,7 +1,8 @@
 """CUDA devices and the reason when there are none.
 
-The CUDA extension is optional: a wheel may have been built without it, and a machine may lack a
-driver. Importing this module always works; :func:`reason` says what is missing.
+This version lists devices and computes on none: kernels are computed on the CPU. The CUDA extension
+is optional: a wheel may have been built without it, and a machine may lack a driver. Importing this
+module always works; :func:`reason` says what is missing.
 """
 
 from __future__ import annotations
@@ -45,12 +46,13 @@ class Device:
 
 
 def is_available() -> bool:
-    """Tell whether this build of ntkfast can compute on a CUDA device of this machine.
+    """Tell whether this build of ntkfast holds code for a CUDA device of this machine.
 
     Returns
     -------
     bool
-        False also where the wheel has no CUDA; :func:`reason` then says why.
+        False also where the wheel has no CUDA; :func:`reason` then says why. Kernels are computed
+        on the CPU either way.
 
     Notes
     -----

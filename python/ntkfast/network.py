@@ -213,7 +213,7 @@ class Network:
         X : array, shape (n, d)
             Samples in rows.
         threads : int, optional
-            Checked as elsewhere; one thread is enough here.
+            Number of threads for this call.
 
         Returns
         -------
@@ -230,12 +230,11 @@ class Network:
         >>> round(nk.mlp(5, nk.Relu(), b_std=0.1).conditioning([[1.0, 2.0]]), 6)
         1.0
         """
-        resolve_threads(threads)
+        n_threads = resolve_threads(threads)
+        isa = resolve_isa()
         x = prepare(X).x
-        if x.shape[0] == 0:
-            return 1.0
         with _translated(self):
-            return _core.conditioning(self._program(x), x)
+            return _core.conditioning(self._program(x), x, n_threads, isa)
 
     def _gram(self, X: Any, Z: Any, *, nngp: bool, ntk: bool, threads: int | None) -> Kernels:
         n_threads = resolve_threads(threads)
