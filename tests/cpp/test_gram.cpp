@@ -7,15 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "cpu/dispatch.hpp"
 #include "doctest.h"
-#include "error.hpp"
 #include "gram_case.hpp"
 
 namespace {
 
 using gram_case::GramOutput;
-using gram_case::Kernels;
 using gram_case::Program;
 using gram_case::ProgramBuilder;
 
@@ -100,9 +97,9 @@ TEST_CASE_TEMPLATE("rows of any magnitude", T, float, double) {
   }
 }
 
-TEST_CASE_TEMPLATE("subnormal rows keep their directions", T, float, double) {
-  // In double, 1 / |x| is beyond the largest number.
-  const double tiny = sizeof(T) == 4 ? 1e-40 : 1e-310, weight = sizeof(T) == 4 ? 1e30 : 1e200;
+TEST_CASE_TEMPLATE("rows whose squares vanish keep their directions", T, float, double) {
+  // Subnormal in float; in double down to the norm below which a row counts as zero.
+  const double tiny = sizeof(T) == 4 ? 1e-40 : 1e-298, weight = sizeof(T) == 4 ? 1e30 : 1e200;
   auto x = gram_case::rows<T>(12, 5, 3);
   for (auto& value : x) value = static_cast<T>(value * tiny);
   ProgramBuilder builder;
@@ -111,6 +108,36 @@ TEST_CASE_TEMPLATE("subnormal rows keep their directions", T, float, double) {
   const Program program = builder.build();
   const auto got = gram_case::gram<T>(program, x, nullptr, 5);
   CHECK(gram_case::worst_error<T>(program, x, nullptr, 5, got) <= 1);
+}
+
+TEST_CASE("double rows of norm below 1e-300 count as zero rows") {
+  const auto x = gram_case::rows<double>(4, 5, 3);
+  auto tiny = x;
+  for (auto& value : tiny) value *= 1e-310;
+  const std::vector<double> zero(x.size(), 0.0);
+  const Program program = gram_case::network("relu with bias");
+  const auto got = gram_case::gram<double>(program, tiny, nullptr, 5);
+  const auto want = gram_case::gram<double>(program, zero, nullptr, 5);
+  CHECK(got.nngp == want.nngp);
+  CHECK(got.ntk == want.ntk);
+}
+
+TEST_CASE_TEMPLATE("equal rows of a cross kernel have the kernel of one row with itself", T, float,
+                   double) {
+  // A chaotic network: whatever is left of the distance would grow beyond recognition.
+  ProgramBuilder builder;
+  int value = builder.input();
+  for (int layer = 0; layer < 6; ++layer) {
+    value = builder.activation(builder.dense(value, 1e3, 0, true), "Erf", {1, 1, 0});
+  }
+  builder.output(builder.dense(value, 1, 0, true));
+  const Program program = builder.build();
+  const auto x = gram_case::rows<T>(3, 50, 1);
+  const auto same = gram_case::gram<T>(program, x, nullptr, 50);
+  const auto cross = gram_case::gram<T>(program, x, &x, 50);
+  for (std::size_t k = 0; k < 9; k += 4) {
+    CHECK(cross.ntk[0][k] == doctest::Approx(same.ntk[0][k]).epsilon(1e-4));
+  }
 }
 
 TEST_CASE_TEMPLATE("the diagonal is that of the matrix, bit for bit", T, float, double) {

@@ -2,12 +2,10 @@
 // how a run ends early.
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "backend/aligned_memory.hpp"
 #include "cpu/aligned.hpp"
 #include "cpu/dispatch.hpp"
 #include "cpu/gram.hpp"
@@ -19,7 +17,6 @@ namespace {
 
 using gram_case::GramOptions;
 using gram_case::GramOutput;
-using gram_case::Kernels;
 using gram_case::Program;
 using gram_case::ProgramBuilder;
 using ntkfast::KernelOverflow;

@@ -2,7 +2,6 @@
 #include "program/program.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <random>
 #include <string>

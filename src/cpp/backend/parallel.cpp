@@ -59,6 +59,7 @@ void Tasks::run(const std::function<void(int, std::int64_t)>& task) {
   };
   std::vector<std::thread> helpers;
   const auto wanted = static_cast<int>(std::min<std::int64_t>(threads_, count_));
+  helpers.reserve(static_cast<std::size_t>(wanted));
   for (int worker = 1; worker < wanted; ++worker) {
     try {
       helpers.emplace_back(guarded, worker);

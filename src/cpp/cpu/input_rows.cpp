@@ -9,6 +9,8 @@ namespace {
 constexpr std::int64_t kRowsPerTask = 64;
 // Sums of squares inside these bounds neither overflowed nor lost digits to underflow.
 constexpr double kSmallestSum = 1e-280, kLargestSum = 1e280;
+// Rows of a smaller norm count as zero rows.
+constexpr double kSmallestNorm = 1e-300;
 
 // Runs body(i) for every row, kRowsPerTask rows a task. Too little work gets one thread.
 template <class Body>
@@ -50,13 +52,15 @@ void InputRows<T>::measure_row(std::int64_t i) {
       largest = std::max(largest, std::fabs(static_cast<double>(row[c])));
     }
     if (largest > 0) {
-      // Within 2^+-1000, so that 1 / |x| stays a normal number.
       scale = std::ldexp(1.0, std::clamp(-std::ilogb(largest), -1000, 1000));
       sum = kernels_.sum_squares(row, d_, scale);
     }
   }
-  p_[k] = std::sqrt(sum / static_cast<double>(d_)) / scale;
-  inverse_[k] = sum > 0 ? scale / std::sqrt(sum) : 0;
+  const double norm = std::sqrt(sum);
+  // The square of such a norm is zero in double, and its inverse may not be finite.
+  const bool zero = norm < scale * kSmallestNorm;
+  p_[k] = zero ? 0 : norm / std::sqrt(static_cast<double>(d_)) / scale;
+  inverse_[k] = zero ? 0 : scale / norm;
 }
 
 template <class T>

@@ -346,12 +346,12 @@ double center(const T* x, std::int64_t d, double a, const double* anchor, T* v) 
   return total(sum);
 }
 
-template <class T>
-double half_distance(const T* x, double a, const T* z, double b, std::int64_t d) {
+template <class T, class Difference>
+NTKFAST_INLINE double half_square(const T* x, const T* z, std::int64_t d, Difference difference) {
   double sum[kSums] = {};
   const auto add = [&](std::int64_t k, int l) {
-    const double difference = static_cast<double>(x[k]) * a - static_cast<double>(z[k]) * b;
-    sum[l] += difference * difference;
+    const double value = difference(static_cast<double>(x[k]), static_cast<double>(z[k]));
+    sum[l] += value * value;
   };
   std::int64_t k = 0;
   for (; k + kSums <= d; k += kSums) {
@@ -359,6 +359,15 @@ double half_distance(const T* x, double a, const T* z, double b, std::int64_t d)
   }
   for (int l = 0; k + l < d; ++l) add(k + l, l);
   return 0.5 * total(sum);
+}
+
+// Rows of one norm are subtracted before they are scaled: equal rows are then exactly 0 apart,
+// which a x - b z, contracted to one fused operation, is not.
+template <class T>
+double half_distance(const T* x, double a, const T* z, double b, std::int64_t d) {
+  if (a == b) return half_square(x, z, d, [a](double p, double q) { return (p - q) * a; });
+  if (a == -b) return half_square(x, z, d, [a](double p, double q) { return (p + q) * a; });
+  return half_square(x, z, d, [a, b](double p, double q) { return p * a - q * b; });
 }
 
 // 0 * x is 0 for every finite x and NaN otherwise.

@@ -89,8 +89,8 @@ int ProgramBuilder::activation(int value, std::string_view name,
                                const std::vector<double>& params) {
   const ActivationEntry& entry = find_activation(name);
   const Value in = at(value);
-  ++program_.layers;
-  const std::string label = std::string(name) + " (layer " + std::to_string(program_.layers) + ")";
+  const std::string label =
+      std::string(name) + " (layer " + std::to_string(program_.layers + 1) + ")";
   if (!in.gaussian) {
     throw ArchitectureError(
         label + " follows " + in.produced +
@@ -106,6 +106,7 @@ int ProgramBuilder::activation(int value, std::string_view name,
     if (!std::isfinite(params[k])) throw ArchitectureError(label + ": parameters must be finite");
     op.params[k] = params[k];
   }
+  ++program_.layers;
   op.out = add_value(
       {false, in.signed_rho && !entry.nonnegative(op.params.data()), in.has_ntk, -1, label});
   program_.ops.push_back(op);

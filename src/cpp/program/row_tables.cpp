@@ -113,13 +113,13 @@ void RowTables<T>::fill(const Program& program, const double* p, Block& block,
     if (op.kind == OpKind::Output) {
       write_output(op, block, argument);
     } else {
-      step(op, index, block);
+      step(op, index, block, argument);
     }
   }
 }
 
 template <class T>
-void RowTables<T>::step(const Op& op, std::size_t index, Block& block) {
+void RowTables<T>::step(const Op& op, std::size_t index, Block& block, const char* argument) {
   const auto slot = [&](int value) -> auto& {
     return block.slot[static_cast<std::size_t>(block.slot_of[static_cast<std::size_t>(value)])];
   };
@@ -135,6 +135,10 @@ void RowTables<T>::step(const Op& op, std::size_t index, Block& block) {
                              ? dense_row(op, row.p, number.data())
                              : row_entry(op.activation).row(op.params.data(), row.p, number.data());
     const double tau = row.tau * next.gain + (dense && op.trainable ? 1.0 : 0.0);
+    if (!(tau <= static_cast<double>(std::numeric_limits<T>::max()))) {
+      throw KernelOverflow(overflow_message(
+          argument, first_row_ + block.first + static_cast<std::int64_t>(k), next.p, tau));
+    }
     const double chi = row.chi * next.gain;
     const double growth = dense ? row.growth : row.growth * std::max(1.0, chi);
     out[k] = {next.p, tau, dense ? chi : 1.0, growth};
@@ -154,7 +158,7 @@ void RowTables<T>::write_output(const Op& op, Block& block, const char* argument
     const auto& row = block.slot[slot][k];
     const auto i = block.first + static_cast<std::int64_t>(k);
     const double nngp = row.p * row.p, ntk = nngp * row.tau;
-    if (!(nngp <= kLargest) || !(ntk <= kLargest) || !(row.tau <= kLargest)) {
+    if (!(nngp <= kLargest) || !(ntk <= kLargest)) {
       throw KernelOverflow(overflow_message(argument, first_row_ + i, row.p, row.tau));
     }
     T* table = data_.data() + (first_output_ + 3 * op.out) * rows_ + i;

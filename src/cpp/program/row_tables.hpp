@@ -37,7 +37,7 @@ class RowTables {
   }
   struct Block;
   void fill(const Program& program, const double* p, Block& block, const char* argument);
-  void step(const Op& op, std::size_t index, Block& block);
+  void step(const Op& op, std::size_t index, Block& block, const char* argument);
   void write_output(const Op& op, Block& block, const char* argument);
 
   std::int64_t rows_;

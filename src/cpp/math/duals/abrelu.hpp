@@ -5,7 +5,8 @@
 // angle theta = acos(rho) and g = sin(theta) - theta cos(theta),
 //   1 - rho' = (1 - rho) - (c / pi) g(theta),   E[phi' phi'] = (a^2 + b^2)/2 (1 - (c / pi) theta).
 // All forms below start from the angle alpha to the nearer pole, so both ends keep their digits.
-// Error bound: absolute error of the next angle <= 2 u, relative error of the gain <= 3 u.
+// Error bounds, 2 million points per dtype: the next angle 5 u, the gain 6 u of its value at rho
+// = 1.
 #pragma once
 
 #include "math/duals/dual.hpp"
@@ -21,7 +22,9 @@ struct AbRelu {
   // their own formulas: near an even or a linear activation they are small, and c is rounded.
   static void constants(const double* params, double* constants) {
     const double size = std::fmax(std::fabs(params[0]), std::fabs(params[1]));
-    const double a = size > 0 ? params[0] / size : 1, b = size > 0 ? params[1] / size : 1;
+    const int exponent = size > 0 ? -std::ilogb(size) : 0;  // exact, keeps the squares in range
+    const double a = size > 0 ? std::scalbn(params[0], exponent) : 1;
+    const double b = size > 0 ? std::scalbn(params[1], exponent) : 1;
     const double norm = a * a + b * b;
     constants[0] = (a - b) * (a - b) / norm;
     constants[1] = constants[0] / M_PI;
