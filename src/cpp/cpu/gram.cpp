@@ -24,7 +24,7 @@ constexpr std::int64_t kWorkPerThread = 1 << 22;
 // same.
 std::int64_t slab_rows(const Program& program, std::int64_t itemsize) {
   const std::int64_t rows = kTableBytes / (table_width(program) * itemsize);
-  return std::max<std::int64_t>(1, rows / kLargeTiles.rows) * kLargeTiles.rows;
+  return std::max<std::int64_t>(1, rows / kLargeTiles.cols) * kLargeTiles.cols;
 }
 
 struct Range {
