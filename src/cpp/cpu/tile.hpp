@@ -13,16 +13,17 @@
 namespace ntkfast::cpu {
 
 // The tile grid. It depends on the size of the result alone, so results never depend on threads.
-// BLAS packs both panels again for every tile: against one large product a Gram in 512 x 1024 tiles
-// loses 7% of its speed, in 256 x 256 tiles 18% (d = 784, float, one AVX-512 core); larger tiles win
+// BLAS packs both panels again for every tile. Against half of one large product, the products of a
+// Gram take 13% longer in 512 x 1024 tiles and 20% in 256 x 1024 ones (n = 4096, d = 784, float, one
+// AVX-512 core; 512 x 512 is as fast in float and 4% slower in double); larger tiles win
 // nothing back. A small matrix needs small tiles to deal. `cols` is a multiple of `rows`, so that in
 // a symmetric Gram one tile of each block of rows holds the whole square on the diagonal.
 struct TileGrid {
   int rows, cols;
 };
-inline constexpr TileGrid kSmallTiles{256, 256}, kLargeTiles{512, 1024};
+inline constexpr TileGrid kSmallTiles{256, 512}, kLargeTiles{512, 1024};
 inline TileGrid tile_grid(std::int64_t n, std::int64_t m) {
-  return std::min(n, m) >= 2048 ? kLargeTiles : kSmallTiles;
+  return std::min(n, m) >= 4096 ? kLargeTiles : kSmallTiles;
 }
 
 // Depth of the product per BLAS call when rows are centred panel by panel.
