@@ -14,10 +14,10 @@ namespace ntkfast::cpu {
 
 // The tile grid. It depends on the size of the result alone, so results never depend on threads.
 // BLAS packs both panels again for every tile. Against half of one large product, the products of a
-// Gram take 13% longer in 512 x 1024 tiles and 20% in 256 x 1024 ones (n = 4096, d = 784, float, one
-// AVX-512 core; 512 x 512 is as fast in float and 4% slower in double); larger tiles win
-// nothing back. A small matrix needs small tiles to deal. `cols` is a multiple of `rows`, so that in
-// a symmetric Gram one tile of each block of rows holds the whole square on the diagonal.
+// Gram take 13% longer in 512 x 1024 tiles and 20% in 256 x 1024 ones (n = 4096, d = 784, float,
+// one AVX-512 core; 512 x 512 is as fast in float and 4% slower in double); larger tiles win
+// nothing back. A small matrix needs small tiles to deal. `cols` is a multiple of `rows`, so that
+// in a symmetric Gram one tile of each block of rows holds the whole square on the diagonal.
 struct TileGrid {
   int rows, cols;
 };
@@ -41,8 +41,8 @@ struct GramContext {
   const InputRows<T>& z;
   std::int64_t d;
   bool symmetric;
-  std::vector<T> half_norm_x, half_norm_z;  // in the compute dtype
-  std::vector<T> threshold_x, threshold_z;
+  const std::vector<T>&half_norm_x, &half_norm_z;  // in the compute dtype
+  const std::vector<T>&threshold_x, &threshold_z;
   const RowTables<T>& table_x;
   std::int64_t slab_x, slab_z;  // first rows that the tables hold
   std::vector<BoundOp<T>> ops;
