@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <optional>
 
 #include "backend/blas.hpp"
@@ -87,7 +88,6 @@ class Gram {
         options_(options),
         kernels_(tile_kernels<T>(options.isa)),
         threads_(useful_threads(program, n_, m_, d, options.threads)),
-        kept_(keep_rows(n, z == nullptr ? 0 : m, d, sizeof(T))),
         x_(kernels_, x, n_, d) {
     if (z != nullptr) z_.emplace(kernels_, z, m_, d);
   }
@@ -103,6 +103,10 @@ class Gram {
     return std::make_unique<RowTables<T>>(program_, rows.p() + slab.begin, slab.end - slab.begin,
                                           slab.begin, name(left), threads_, options_.monitor);
   }
+  void prepare_rows();
+  SideNumbers<T> side_numbers(const InputRows<T>& rows, const RepairPolicy& policy) const {
+    return {rows.factors(), narrow<T>(rows.half_norm()), policy.template thresholds<T>(rows)};
+  }
   void touch_results();
   Tables check_tables(InputRows<T>& rows, std::int64_t slab, bool left);
   void run_slabs(Range rows, Range cols, const RowTables<T>& left, const RowTables<T>& right);
@@ -113,28 +117,41 @@ class Gram {
   const GramOptions& options_;
   const TileKernels<T>& kernels_;
   int threads_;
-  bool kept_;
+  bool panels_at_hand_ = false;
+  std::vector<double> anchor_;
   InputRows<T> x_;
   std::optional<InputRows<T>> z_;  // empty: symmetric
-  std::vector<T> half_norm_x_, half_norm_z_, threshold_x_, threshold_z_;
+  SideNumbers<T> side_x_, side_z_;
 };
+
+// Rows with a common part are centred; others, in range, are left as they are.
+template <class T>
+void Gram<T>::prepare_rows() {
+  constexpr double kWorthCentering = 0.02;  // |anchor|^2: how much smaller products get
+  anchor_ = choose_anchor(x_, z_ ? &*z_ : nullptr, d_);
+  const double common = std::inner_product(anchor_.begin(), anchor_.end(), anchor_.begin(), 0.0);
+  if (common < kWorthCentering) {
+    x_.measure(threads_, options_.monitor);
+    if (z_) z_->measure(threads_, options_.monitor);
+    panels_at_hand_ = x_.in_product_range() && other().in_product_range();
+    if (panels_at_hand_) return;
+  }
+  panels_at_hand_ = keep_rows(n_, z_ ? m_ : 0, d_, sizeof(T));
+  x_.center(anchor_.data(), panels_at_hand_, threads_, options_.monitor);
+  if (z_) z_->center(anchor_.data(), panels_at_hand_, threads_, options_.monitor);
+}
 
 template <class T>
 void Gram<T>::run() {
-  const auto anchor = choose_anchor(x_, z_ ? &*z_ : nullptr, d_);
-  x_.center(anchor.data(), kept_, threads_, options_.monitor);
-  if (z_) z_->center(anchor.data(), kept_, threads_, options_.monitor);
-
+  prepare_rows();
   // All tables are made once before anything is computed: an overflow is found here.
   const std::int64_t slab = slab_rows(program_, sizeof(T));
   const Tables whole_x = check_tables(x_, slab, true);
   const Tables whole_z = z_ ? check_tables(*z_, slab, false) : nullptr;
 
   const RepairPolicy policy = choose_repair(program_, x_, other(), d_);
-  half_norm_x_ = narrow<T>(x_.half_norm());
-  half_norm_z_ = narrow<T>(other().half_norm());
-  threshold_x_ = policy.template thresholds<T>(x_);
-  threshold_z_ = policy.template thresholds<T>(other());
+  side_x_ = side_numbers(x_, policy);
+  if (z_) side_z_ = side_numbers(*z_, policy);
 
   touch_results();
   for (std::int64_t i = 0; i < n_; i += slab) {
@@ -191,15 +208,14 @@ void Gram<T>::run_slabs(Range rows, Range cols, const RowTables<T>& left,
   const bool symmetric = !z_;
   const TileGrid grid = tile_grid(n_, m_);
   const GramContext<T> context{
-      kernels_,     program_,
-      x_,           other(),
-      d_,           symmetric,
-      half_norm_x_, half_norm_z_,
-      threshold_x_, threshold_z_,
-      left,         rows.begin,
-      cols.begin,   bind_program(program_, kernels_, left, right, wants_ntk(outputs_)),
-      outputs_,     m_,
-      grid,         kept_,
+      kernels_,   program_,
+      x_,         other(),
+      d_,         symmetric,
+      side_x_,    symmetric ? side_x_ : side_z_,
+      left,       rows.begin,
+      cols.begin, bind_program(program_, kernels_, left, right, wants_ntk(outputs_)),
+      outputs_,   m_,
+      grid,       panels_at_hand_,
   };
   const auto tiles = make_tiles(rows, cols, grid, symmetric);
   Tasks tasks(static_cast<std::int64_t>(tiles.size()), threads_, options_.monitor);
@@ -250,8 +266,8 @@ std::int64_t workspace_bytes(const Program& program, std::int64_t n, std::int64_
   const TileGrid grid = tile_grid(n, m == 0 ? n : m);
   const std::int64_t slab = slab_rows(program, itemsize);
   const std::int64_t tables = std::min(n, slab) + std::min(m == 0 && n > slab ? n : m, slab);
-  // Per row: p, inverse, half norm in double; half norm and threshold in T.
-  const std::int64_t row = 3 * 8 + 2 * itemsize;
+  // Per row: p, inverse, half norm in double; factor, half norm and threshold in T.
+  const std::int64_t row = 3 * 8 + 3 * itemsize;
   const std::int64_t scratch = itemsize == 4
                                    ? TileWorker<float>::scratch_bytes(program, grid, kept)
                                    : TileWorker<double>::scratch_bytes(program, grid, kept);

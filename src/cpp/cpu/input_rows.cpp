@@ -34,11 +34,26 @@ InputRows<T>::InputRows(const TileKernels<T>& kernels, const T* x, std::int64_t 
   const auto size = static_cast<std::size_t>(n);
   p_.resize(size);
   inverse_.resize(size);
+  half_norm_.resize(size);
 }
 
 template <class T>
 void InputRows<T>::measure(int threads, const Monitor& monitor) {
   for_rows(n_, d_, threads, monitor, [this](std::int64_t i) { measure_row(i); });
+}
+
+template <class T>
+bool InputRows<T>::in_product_range() const {
+  // Squares, and products of a large with a small row, between 1e-24 and 1e24 in float.
+  constexpr double kRange = sizeof(T) == 4 ? 1e12 : 1e100;
+  return std::all_of(p_.begin(), p_.end(),
+                     [](double p) { return p == 0 || (p > 1 / kRange && p < kRange); });
+}
+
+template <class T>
+std::vector<T> InputRows<T>::factors() const {
+  if (anchor_ != nullptr) return std::vector<T>(static_cast<std::size_t>(n_), T(1));
+  return std::vector<T>(inverse_.begin(), inverse_.end());
 }
 
 template <class T>
@@ -61,12 +76,12 @@ void InputRows<T>::measure_row(std::int64_t i) {
   const bool zero = norm < scale * kSmallestNorm;
   p_[k] = zero ? 0 : norm / std::sqrt(static_cast<double>(d_)) / scale;
   inverse_[k] = zero ? 0 : scale / norm;
+  half_norm_[k] = zero ? 0 : 0.5;
 }
 
 template <class T>
 void InputRows<T>::center(const double* anchor, bool keep, int threads, const Monitor& monitor) {
   anchor_ = anchor;
-  half_norm_.resize(static_cast<std::size_t>(n_));
   if (keep) kept_ = aligned_array<T>(static_cast<std::size_t>(n_ * d_));
   for_rows(n_, d_, threads, monitor, [this](std::int64_t i) {
     measure_row(i);
@@ -90,9 +105,9 @@ void InputRows<T>::center_row(std::int64_t i) {
 template <class T>
 const T* InputRows<T>::panel(std::int64_t i0, std::int64_t rows, std::int64_t k0, std::int64_t dk,
                              T* scratch, std::int64_t* ld) const {
-  if (kept_) {
+  if (anchor_ == nullptr || kept_) {
     *ld = d_;
-    return kept_.get() + i0 * d_ + k0;
+    return (kept_ ? kept_.get() : x_) + i0 * d_ + k0;
   }
   *ld = dk;
   for (std::int64_t r = 0; r < rows; ++r) {

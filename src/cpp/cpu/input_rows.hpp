@@ -1,8 +1,9 @@
-// The input rows as the engine sees them: unit vectors minus a common anchor.
+// The input rows as the engine sees them: unit vectors u, minus a common anchor where that pays.
 //
 // The deficit of a pair is |u - u'|^2 / 2 with u = x / |x|. Subtracting one vector c from all unit
 // rows leaves that unchanged, and the product (u - c).(u' - c) of correlated data (images, positive
-// features) is small where u.u' is near one: its rounding error shrinks with it.
+// features) is small where u.u' is near one: its rounding error shrinks with it. Rows with no
+// common part to speak of are multiplied as they are, without a copy, and scaled afterwards.
 #pragma once
 
 #include <cstdint>
@@ -20,13 +21,16 @@ class InputRows {
   // x is (n, d), row-major and finite; nothing is read yet.
   InputRows(const TileKernels<T>& kernels, const T* x, std::int64_t n, std::int64_t d);
 
-  // The one pass over all rows. Norms alone, for what needs no pairs:
+  // The pass over all rows. Norms alone, which leaves the rows as they are:
   void measure(int threads, const Monitor& monitor);
   // or norms, half norms of the centred rows, and these rows themselves if `keep`. `anchor` has d
   // numbers and must outlive this object.
   void center(const double* anchor, bool keep, int threads, const Monitor& monitor);
+  // Whether products of measured rows stay inside the range of T, with room to spare.
+  bool in_product_range() const;
 
-  // Columns [k0, k0 + dk) of rows [i0, i0 + rows), centred; kept rows are not copied.
+  // Columns [k0, k0 + dk) of rows [i0, i0 + rows), centred if an anchor was given; `scratch` is
+  // used only where they are not at hand.
   const T* panel(std::int64_t i0, std::int64_t rows, std::int64_t k0, std::int64_t dk, T* scratch,
                  std::int64_t* ld) const;
 
@@ -39,6 +43,8 @@ class InputRows {
   std::int64_t rows() const { return n_; }
   const double* p() const { return p_.data(); }
   const std::vector<double>& half_norm() const { return half_norm_; }
+  // What a row of panel() has to be multiplied by to give v.
+  std::vector<T> factors() const;
 
  private:
   void measure_row(std::int64_t i);
@@ -47,10 +53,10 @@ class InputRows {
   const TileKernels<T>& kernels_;
   const T* x_;
   std::int64_t n_, d_;
-  std::vector<double> p_;          // sqrt(x.x / d)
-  std::vector<double> inverse_;    // 1 / |x|, 0 for a zero row
-  std::vector<double> half_norm_;  // |v|^2 / 2 of the centred row as rounded to T
-  const double* anchor_ = nullptr;
+  std::vector<double> p_;           // sqrt(x.x / d)
+  std::vector<double> inverse_;     // 1 / |x|, 0 for a zero row
+  std::vector<double> half_norm_;   // |v|^2 / 2 of the centred row as rounded to T
+  const double* anchor_ = nullptr;  // null: the rows as they are, v = u
   AlignedArray<T> kept_;
 };
 

@@ -37,7 +37,7 @@ template <class T>
 ProductError product_error(std::int64_t d) {
   const double u = 0.5 * static_cast<double>(std::numeric_limits<T>::epsilon());
   const double length = static_cast<double>(d);
-  return {2 * u, u * (std::sqrt(std::min(length, 512.0)) + std::sqrt(length / 512)) / 3};
+  return {4 * u, u * (std::sqrt(std::min(length, 512.0)) + std::sqrt(length / 512)) / 3};
 }
 
 // Values of K and T over the grid for pairs of rows of root mean square p, relative to rho = 1.

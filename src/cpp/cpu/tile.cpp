@@ -17,7 +17,7 @@ TileWorker<T>::TileWorker(const GramContext<T>& context)
   product_ = aligned_array<T>(rows * static_cast<std::size_t>(product_stride_));
   slots_ = aligned_array<T>(2 * slots * kRowLength);
   strips_ = aligned_array<T>(2 * outputs * kStripRows * kStripStride);
-  if (!context.kept_rows) {
+  if (!context.panels_at_hand) {
     panel_x_ = aligned_array<T>(rows * kPanelDepth);
     panel_z_ = aligned_array<T>(cols * kPanelDepth);
   }
@@ -28,11 +28,12 @@ TileWorker<T>::TileWorker(const GramContext<T>& context)
 }
 
 template <class T>
-std::int64_t TileWorker<T>::scratch_bytes(const Program& program, TileGrid grid, bool kept_rows) {
+std::int64_t TileWorker<T>::scratch_bytes(const Program& program, TileGrid grid,
+                                          bool panels_at_hand) {
   const std::int64_t numbers = grid.rows * (grid.cols + kProductPadding) +
                                2 * program.slots * kRowLength +
                                2 * program.outputs * kStripRows * kStripStride +
-                               (kept_rows ? 0 : (grid.rows + grid.cols) * kPanelDepth);
+                               (panels_at_hand ? 0 : (grid.rows + grid.cols) * kPanelDepth);
   return numbers * static_cast<std::int64_t>(sizeof(T));
 }
 
@@ -47,7 +48,7 @@ void TileWorker<T>::multiply(const TileRange& tile, Tasks& tasks, int worker) {
   // Of the square on the diagonal, if the tile holds it, the lower triangle is enough.
   const bool diagonal = context_.symmetric && tile.j0 + tile.cols == tile.i0 + tile.rows;
   const int rectangle = diagonal ? static_cast<int>(tile.i0 - tile.j0) : tile.cols;
-  const std::int64_t depth = panel_x_ ? kPanelDepth : context_.d;
+  const std::int64_t depth = panel_x_ ? kPanelDepth : kProductDepth;
   for (std::int64_t k0 = 0; k0 < context_.d; k0 += depth) {
     tasks.checkpoint(worker);
     const std::int64_t dk = std::min(depth, context_.d - k0);
@@ -98,13 +99,11 @@ void TileWorker<T>::write_outputs(const BoundOp<T>& op, const TileRow<T>& row, i
 template <class T>
 void TileWorker<T>::compute_row(const TileRange& tile, const Strip& strip_range, int r) {
   const std::int64_t i = tile.i0 + r, j0 = tile.j0 + strip_range.c0;
-  const auto left = static_cast<std::size_t>(i), right = static_cast<std::size_t>(j0);
   const int cols = row_length(tile, strip_range, r), strip_row = r - strip_range.r0;
   const bool same_sample = context_.symmetric && j0 + cols - 1 == i;
   T* s = s_[static_cast<std::size_t>(context_.program.values[0].slot)];
   const T* product = product_.get() + r * product_stride_ + strip_range.c0;
-  if (context_.kernels.load(product, context_.half_norm_x[left], &context_.half_norm_z[right],
-                            context_.threshold_x[left], &context_.threshold_z[right], cols, s,
+  if (context_.kernels.load(product, context_.side_x.row(i), context_.side_z.from(j0), cols, s,
                             flags_)) {
     if (same_sample) flags_[cols - 1] = 0;  // known exactly, set below
     repair(i, j0, cols, s);

@@ -26,11 +26,26 @@ inline TileGrid tile_grid(std::int64_t n, std::int64_t m) {
   return std::min(n, m) >= 4096 ? kLargeTiles : kSmallTiles;
 }
 
-// Depth of the product per BLAS call when rows are centred panel by panel.
-inline constexpr std::int64_t kPanelDepth = 512;
+// Depth of the product per BLAS call: short where rows are centred panel by panel, else long enough
+// to cost nothing and short enough to stop within a second.
+inline constexpr std::int64_t kPanelDepth = 512, kProductDepth = 4096;
 // Row strides in scratch memory: not a power of two, or all rows would share a few cache sets.
 inline constexpr int kProductPadding = 16;
 inline constexpr int kStripStride = kRowLength + 16;
+
+// Per row of one side, in the compute dtype: what the deficits are made from.
+template <class T>
+struct SideNumbers {
+  std::vector<T> factor, half_norm, threshold;
+
+  RowScalars<T> row(std::int64_t i) const {
+    const auto k = static_cast<std::size_t>(i);
+    return {factor[k], half_norm[k], threshold[k]};
+  }
+  RowArrays<T> from(std::int64_t j) const {
+    return {factor.data() + j, half_norm.data() + j, threshold.data() + j};
+  }
+};
 
 // All that is common to the tiles of one Gram matrix.
 template <class T>
@@ -41,15 +56,14 @@ struct GramContext {
   const InputRows<T>& z;
   std::int64_t d;
   bool symmetric;
-  const std::vector<T>&half_norm_x, &half_norm_z;  // in the compute dtype
-  const std::vector<T>&threshold_x, &threshold_z;
+  const SideNumbers<T>&side_x, &side_z;
   const RowTables<T>& table_x;
   std::int64_t slab_x, slab_z;  // first rows that the tables hold
   std::vector<BoundOp<T>> ops;
   const std::vector<GramOutput<T>>& outputs;
   std::int64_t ld;  // columns of the results
   TileGrid grid;
-  bool kept_rows;  // centred rows are at hand for the whole Gram
+  bool panels_at_hand;  // no panel has to be centred on the way
 };
 
 // Rows [i0, i0 + rows) against rows [j0, j0 + cols) of the other side. In a symmetric Gram no tile
@@ -66,7 +80,7 @@ class TileWorker {
   explicit TileWorker(const GramContext<T>& context);
   void run(const TileRange& tile, Tasks& tasks, int worker);
 
-  static std::int64_t scratch_bytes(const Program& program, TileGrid grid, bool kept_rows);
+  static std::int64_t scratch_bytes(const Program& program, TileGrid grid, bool panels_at_hand);
 
  private:
   // kStripRows rows of a tile against kRowLength of its columns, or what is left of them.

@@ -136,19 +136,19 @@ StepFunction<T> step_function(const Op& op, bool signed_rho, TauMode mode) {
 }
 
 template <class T>
-bool load(const T* product, T half_norm_i, const T* half_norm_j, T threshold_i,
-          const T* threshold_j, int n, T* s, unsigned char* flag) {
+bool load(const T* product, RowScalars<T> i, RowArrays<T> j, int n, T* s, unsigned char* flag) {
   int any = 0;
   NTKFAST_INDEPENDENT
-  for (int j = 0; j < n; ++j) {
-    const T deficit = signed_deficit((half_norm_i + half_norm_j[j]) - product[j]);
-    s[j] = deficit;
-    any |= T(2) * std::fabs(deficit) <= threshold_i + threshold_j[j] ? 1 : 0;
+  for (int k = 0; k < n; ++k) {
+    const T cosine = product[k] * (i.factor * j.factor[k]);
+    const T deficit = signed_deficit((i.half_norm + j.half_norm[k]) - cosine);
+    s[k] = deficit;
+    any |= T(2) * std::fabs(deficit) <= i.threshold + j.threshold[k] ? 1 : 0;
   }
   if (any == 0) return false;
   NTKFAST_INDEPENDENT
-  for (int j = 0; j < n; ++j) {
-    flag[j] = T(2) * std::fabs(s[j]) <= threshold_i + threshold_j[j] ? 1 : 0;
+  for (int k = 0; k < n; ++k) {
+    flag[k] = T(2) * std::fabs(s[k]) <= i.threshold + j.threshold[k] ? 1 : 0;
   }
   return true;
 }

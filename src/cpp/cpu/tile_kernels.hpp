@@ -47,14 +47,24 @@ enum class TauMode : std::uint8_t {
   Scale,  // tau' = gain tau            (activation, or a layer that is not trainable)
 };
 
+// What the load of a tile row needs of the row of x, and of the rows of z.
+template <class T>
+struct RowScalars {
+  T factor, half_norm, threshold;
+};
+template <class T>
+struct RowArrays {
+  const T *factor, *half_norm, *threshold;
+};
+
 template <class T>
 struct TileKernels {
   // The loop for an op: Dense or activation.
   void (*(*step)(const Op& op, bool signed_rho, TauMode mode))(const Step<T>&, const TileRow<T>&);
-  // s from the product v_i . v_j of centred rows; flag[j] = 1 where |s| is below the mean of both
-  // thresholds and has to be recomputed from the rows. Returns whether any flag is set.
-  bool (*load)(const T* product, T half_norm_i, const T* half_norm_j, T threshold_i,
-               const T* threshold_j, int n, T* s, unsigned char* flag);
+  // s from the product of two rows, which times both factors is v_i . v_j; flag[j] = 1 where |s| is
+  // below the mean of both thresholds and has to be recomputed from the rows. Returns whether any
+  // flag is set.
+  bool (*load)(const T* product, RowScalars<T> i, RowArrays<T> j, int n, T* s, unsigned char* flag);
   // out = p_i p_j rho  and  out = p_i p_j tau.
   void (*write_nngp)(const T* s, bool signed_rho, T root_i, const T* root_j, int n, T* out);
   void (*write_ntk)(const T* tau, T root_i, const T* root_j, int n, T* out);
