@@ -1,4 +1,7 @@
-"""Turn the measurements of run.py into Markdown: `python bench/report.py FILE.json ...`."""
+"""Turn the measurements of run.py into Markdown: `python bench/report.py [--brief] FILE.json ...`.
+
+`--brief` gives the one table that the README shows.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,30 @@ def markdown(run: dict[str, Any]) -> str:
     return "\n".join(
         [_preamble(run), *(_section(result) for result in run["results"]), _legend(), ""]
     )
+
+
+def brief(run: dict[str, Any]) -> str:
+    """Return one table: a line per case, the library beside the floor and two peers."""
+    machine = run["machine"]
+    lines = [
+        f"{machine['cpu']}, {run['threads']} threads, {run['date'][:10]}, commit {run['commit']}:",
+        "",
+        "| rows | layers | dtype | time | time / floor | against NumPy | against neural-tangents |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for result in run["results"]:
+        case = result["case"]
+        seconds = [r["turns"][SUBJECT]["seconds"] for r in result["rounds"]]
+        cells = [
+            f"{case['rows']} x {case['features']} {case['data']}",
+            str(case["depth"]),
+            result["dtype"],
+            _time(float(np.median(seconds))),
+            _spread(ratios(result, SUBJECT, FLOOR)),
+            *(_spread(ratios(result, peer, SUBJECT)) for peer in ("numpy", "neural-tangents")),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", "Within rounds: **median** (quartiles) [extremes]."])
 
 
 def ratios(result: Result, above: str, below: str) -> list[float]:
@@ -145,11 +172,13 @@ def _legend() -> str:
 
 
 def main() -> int:
-    if len(sys.argv) < 2 or {"-h", "--help"} & set(sys.argv):
-        print("usage: report.py FILE.json ...   (files written by run.py --json)")
+    files = [argument for argument in sys.argv[1:] if argument != "--brief"]
+    if not files or {"-h", "--help"} & set(files):
+        print("usage: report.py [--brief] FILE.json ...   (files written by run.py --json)")
         return 2
-    for path in sys.argv[1:]:
-        print(markdown(json.loads(Path(path).read_text())))
+    table = brief if "--brief" in sys.argv else markdown
+    for path in files:
+        print(table(json.loads(Path(path).read_text())))
     return 0
 
 
