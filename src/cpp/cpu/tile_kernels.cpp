@@ -316,11 +316,12 @@ NTKFAST_INLINE double total(double (&sum)[kSums]) {
   return sum[0];
 }
 
-template <class T>
-double sum_squares(const T* x, std::int64_t d, double scale) {
+// Sum over k < d of term(k)^2.
+template <class Term>
+NTKFAST_INLINE double sum_of_squares(std::int64_t d, Term term) {
   double sum[kSums] = {};
   const auto add = [&](std::int64_t k, int l) {
-    const double value = static_cast<double>(x[k]) * scale;
+    const double value = term(k);
     sum[l] += value * value;
   };
   std::int64_t k = 0;
@@ -329,46 +330,34 @@ double sum_squares(const T* x, std::int64_t d, double scale) {
   }
   for (int l = 0; k + l < d; ++l) add(k + l, l);
   return total(sum);
+}
+
+template <class T>
+double sum_squares(const T* x, std::int64_t d, double scale) {
+  return sum_of_squares(d, [=](std::int64_t k) { return static_cast<double>(x[k]) * scale; });
 }
 
 template <class T>
 double center(const T* x, std::int64_t d, double a, const double* anchor, T* v) {
-  double sum[kSums] = {};
-  const auto add = [&](std::int64_t k, int l) {
-    const T value = static_cast<T>(static_cast<double>(x[k]) * a - anchor[k]);
-    v[k] = value;
-    sum[l] += static_cast<double>(value) * static_cast<double>(value);
-  };
-  std::int64_t k = 0;
-  for (; k + kSums <= d; k += kSums) {
-    for (int l = 0; l < kSums; ++l) add(k + l, l);
-  }
-  for (int l = 0; k + l < d; ++l) add(k + l, l);
-  return total(sum);
-}
-
-template <class T, class Difference>
-NTKFAST_INLINE double half_square(const T* x, const T* z, std::int64_t d, Difference difference) {
-  double sum[kSums] = {};
-  const auto add = [&](std::int64_t k, int l) {
-    const double value = difference(static_cast<double>(x[k]), static_cast<double>(z[k]));
-    sum[l] += value * value;
-  };
-  std::int64_t k = 0;
-  for (; k + kSums <= d; k += kSums) {
-    for (int l = 0; l < kSums; ++l) add(k + l, l);
-  }
-  for (int l = 0; k + l < d; ++l) add(k + l, l);
-  return 0.5 * total(sum);
+  return sum_of_squares(d, [=](std::int64_t k) {
+    v[k] = static_cast<T>(static_cast<double>(x[k]) * a - anchor[k]);
+    return static_cast<double>(v[k]);
+  });
 }
 
 // Rows of one norm are subtracted before they are scaled: equal rows are then exactly 0 apart,
 // which a x - b z, contracted to one fused operation, is not.
 template <class T>
 double half_distance(const T* x, double a, const T* z, double b, std::int64_t d) {
-  if (a == b) return half_square(x, z, d, [a](double p, double q) { return (p - q) * a; });
-  if (a == -b) return half_square(x, z, d, [a](double p, double q) { return (p + q) * a; });
-  return half_square(x, z, d, [a, b](double p, double q) { return p * a - q * b; });
+  const auto left = [=](std::int64_t k) { return static_cast<double>(x[k]); };
+  const auto right = [=](std::int64_t k) { return static_cast<double>(z[k]); };
+  if (a == b) {
+    return 0.5 * sum_of_squares(d, [=](std::int64_t k) { return (left(k) - right(k)) * a; });
+  }
+  if (a == -b) {
+    return 0.5 * sum_of_squares(d, [=](std::int64_t k) { return (left(k) + right(k)) * a; });
+  }
+  return 0.5 * sum_of_squares(d, [=](std::int64_t k) { return left(k) * a - right(k) * b; });
 }
 
 // 0 * x is 0 for every finite x and NaN otherwise.
