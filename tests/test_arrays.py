@@ -206,15 +206,18 @@ def test_one_bad_value_is_found_anywhere(n: int, dtype: str) -> None:
         x = np.ones((n, 3), dtype)
         x[place, 1] = np.nan
         with pytest.raises(ValueError, match=f"row {place}, column 1"):
-            prepare(x)
+            NET.diag(x)
+        with pytest.raises(ValueError, match=f"row {place}, column 1"):
+            NET.ntk(x)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_values_whose_sum_overflows_are_still_finite(dtype: str) -> None:
     x = np.full((100, 10), np.finfo(dtype).max, dtype)
-    assert prepare(x).x is x
-    x[::2] *= -1
-    assert prepare(x).x is x
+    for signs in (1, -1):
+        x[::2] *= signs
+        with pytest.raises(OverflowError):  # their squares overflow, which is another matter
+            NET.ntk(x)
 
 
 # --- what importing costs ----------------------------------------------------------------------

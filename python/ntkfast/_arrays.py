@@ -1,7 +1,8 @@
 """From any supported array to what the core reads, and back to the same kind of array.
 
-The core reads C-contiguous, aligned, finite float32 or float64 of rank 2. Nothing is detached,
-densified or moved between devices behind the user's back: such input is refused by name.
+The core reads C-contiguous, aligned float32 or float64 of rank 2, and refuses what is not finite
+while it takes the norms. Nothing is detached, densified or moved between devices behind the
+user's back: such input is refused by name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
 from .errors import DeviceError
 
 __all__ = ["Prepared", "prepare"]
@@ -48,7 +48,7 @@ def prepare(X: Any, Z: Any = None) -> Prepared:
         )
     x, dtype = _read("X", X)
     if Z is None:
-        return Prepared(_checked("X", x, dtype), None, _WRITERS[kind])
+        return Prepared(_converted(x, dtype), None, _WRITERS[kind])
     z, z_dtype = _read("Z", Z)
     dtype = np.result_type(dtype, z_dtype)
     if x.shape[1] != z.shape[1]:
@@ -56,7 +56,7 @@ def prepare(X: Any, Z: Any = None) -> Prepared:
             f"X and Z must have the same number of columns, got X of shape {x.shape} "
             f"and Z of shape {z.shape}"
         )
-    return Prepared(_checked("X", x, dtype), _checked("Z", z, dtype), _WRITERS[kind])
+    return Prepared(_converted(x, dtype), _converted(z, dtype), _WRITERS[kind])
 
 
 # --- Which library an object belongs to, without importing any -------------------------------
@@ -191,7 +191,7 @@ def _gpu_error(name: str, value: Any, remedy: str, device: str = "a GPU") -> Dev
     )
 
 
-# --- Promotion, layout, finiteness -----------------------------------------------------------
+# --- Promotion, layout ------------------------------------------------------------------------
 
 
 def _promoted(name: str, array: NDArray[Any]) -> np.dtype[Any]:
@@ -204,15 +204,9 @@ def _promoted(name: str, array: NDArray[Any]) -> np.dtype[Any]:
     return dtype
 
 
-def _checked(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _converted(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     # require() also realigns; it copies only where it must.
-    array = np.require(array, dtype=dtype, requirements=["C", "A"])
-    if not _core.all_finite(array):
-        row, column = divmod(int(np.isfinite(array).argmin()), array.shape[1])
-        raise ValueError(
-            f"{name} must be finite, got {array[row, column]} in row {row}, column {column}"
-        )
-    return array
+    return np.require(array, dtype=dtype, requirements=["C", "A"])
 
 
 # --- Returning -------------------------------------------------------------------------------

@@ -7,7 +7,6 @@
 
 #include "backend/aligned_memory.hpp"
 #include "bindings/bindings.hpp"
-#include "cpu/dispatch.hpp"
 #include "cpu/gram.hpp"
 
 namespace py = pybind11;
@@ -108,11 +107,6 @@ double conditioning(const Program& program, const Rows<T>& x, int threads, const
 }
 
 template <class T>
-bool all_finite(const Rows<T>& x) {
-  return ntkfast::cpu::tile_kernels<T>("").all_finite(x.data(), x.size());
-}
-
-template <class T>
 void register_for_dtype(py::module_& module) {
   module.def("gram", &gram<T>, py::arg("program"), py::arg("x").noconvert(),
              py::arg("z").noconvert(), py::arg("nngp"), py::arg("ntk"), py::arg("threads"),
@@ -121,7 +115,6 @@ void register_for_dtype(py::module_& module) {
              py::arg("ntk"), py::arg("threads") = 1, py::arg("isa") = "");
   module.def("conditioning", &conditioning<T>, py::arg("program"), py::arg("x").noconvert(),
              py::arg("threads") = 1, py::arg("isa") = "");
-  module.def("all_finite", &all_finite<T>, py::arg("x").noconvert());
 }
 
 }  // namespace

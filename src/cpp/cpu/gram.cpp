@@ -88,8 +88,8 @@ class Gram {
         options_(options),
         kernels_(tile_kernels<T>(options.isa)),
         threads_(useful_threads(program, n_, m_, d, options.threads)),
-        x_(kernels_, x, n_, d) {
-    if (z != nullptr) z_.emplace(kernels_, z, m_, d);
+        x_(kernels_, x, n_, d, "X") {
+    if (z != nullptr) z_.emplace(kernels_, z, m_, d, "Z");
   }
 
   void run();
@@ -241,7 +241,7 @@ template <class T>
 void diagonal(const Program& program, const T* x, std::int64_t n, std::int64_t d,
               const std::vector<GramOutput<T>>& outputs, const GramOptions& options) {
   const auto& kernels = tile_kernels<T>(options.isa);
-  InputRows<T> rows(kernels, x, n, d);
+  InputRows<T> rows(kernels, x, n, d, "X");
   rows.measure(options.threads, options.monitor);
   const RowTables<T> table(program, rows.p(), n, 0, "X", options.threads, options.monitor);
   for (std::size_t k = 0; k < outputs.size(); ++k) {
@@ -254,7 +254,7 @@ void diagonal(const Program& program, const T* x, std::int64_t n, std::int64_t d
 template <class T>
 double conditioning(const Program& program, const T* x, std::int64_t n, std::int64_t d,
                     const GramOptions& options) {
-  InputRows<T> rows(tile_kernels<T>(options.isa), x, n, d);
+  InputRows<T> rows(tile_kernels<T>(options.isa), x, n, d, "X");
   rows.measure(options.threads, options.monitor);
   return RowTables<T>(program, rows.p(), n, 0, "X", options.threads, options.monitor)
       .conditioning();

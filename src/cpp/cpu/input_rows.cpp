@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
+#include <string>
 
 namespace ntkfast::cpu {
 namespace {
@@ -29,8 +31,9 @@ void for_rows(std::int64_t n, std::int64_t d, int threads, const Monitor& monito
 }  // namespace
 
 template <class T>
-InputRows<T>::InputRows(const TileKernels<T>& kernels, const T* x, std::int64_t n, std::int64_t d)
-    : kernels_(kernels), x_(x), n_(n), d_(d) {
+InputRows<T>::InputRows(const TileKernels<T>& kernels, const T* x, std::int64_t n, std::int64_t d,
+                        const char* name)
+    : kernels_(kernels), x_(x), n_(n), d_(d), name_(name) {
   const auto size = static_cast<std::size_t>(n);
   p_.resize(size);
   inverse_.resize(size);
@@ -64,6 +67,7 @@ void InputRows<T>::measure_row(std::int64_t i) {
   if (!(sum >= kSmallestSum && sum <= kLargestSum)) {
     double largest = 0;
     for (std::int64_t c = 0; c < d_; ++c) {
+      if (!std::isfinite(row[c])) refuse_non_finite();
       largest = std::max(largest, std::fabs(static_cast<double>(row[c])));
     }
     if (largest > 0) {
@@ -77,6 +81,20 @@ void InputRows<T>::measure_row(std::int64_t i) {
   p_[k] = zero ? 0 : norm / std::sqrt(static_cast<double>(d_)) / scale;
   inverse_[k] = zero ? 0 : scale / norm;
   half_norm_[k] = zero ? 0 : 0.5;
+}
+
+// Names the first entry of all, whichever row was found first.
+template <class T>
+void InputRows<T>::refuse_non_finite() const {
+  const std::int64_t size = n_ * d_;
+  const auto at = std::find_if(x_, x_ + size, [](T value) { return !std::isfinite(value); }) - x_;
+  const T value = at < size ? x_[at] : T(0);
+  throw std::invalid_argument(std::string(name_) + " must be finite, got " +
+                              (std::isnan(value) ? "nan"
+                               : value > 0       ? "inf"
+                                                 : "-inf") +
+                              " in row " + std::to_string(at / d_) + ", column " +
+                              std::to_string(at % d_));
 }
 
 template <class T>

@@ -18,10 +18,12 @@ namespace ntkfast::cpu {
 template <class T>
 class InputRows {
  public:
-  // x is (n, d), row-major and finite; nothing is read yet.
-  InputRows(const TileKernels<T>& kernels, const T* x, std::int64_t n, std::int64_t d);
+  // x is (n, d), row-major; nothing is read yet. `name` is what an error calls it.
+  InputRows(const TileKernels<T>& kernels, const T* x, std::int64_t n, std::int64_t d,
+            const char* name);
 
-  // The pass over all rows. Norms alone, which leaves the rows as they are:
+  // The pass over all rows, which also refuses what is not finite (std::invalid_argument). Norms
+  // alone, which leaves the rows as they are:
   void measure(int threads, const Monitor& monitor);
   // or norms, half norms of the centred rows, and these rows themselves if `keep`. `anchor` has d
   // numbers and must outlive this object.
@@ -49,10 +51,12 @@ class InputRows {
  private:
   void measure_row(std::int64_t i);
   void center_row(std::int64_t i);
+  [[noreturn]] void refuse_non_finite() const;
 
   const TileKernels<T>& kernels_;
   const T* x_;
   std::int64_t n_, d_;
+  const char* name_;
   std::vector<double> p_;           // sqrt(x.x / d)
   std::vector<double> inverse_;     // 1 / |x|, 0 for a zero row
   std::vector<double> half_norm_;   // |v|^2 / 2 of the centred row as rounded to T

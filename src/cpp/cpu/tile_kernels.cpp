@@ -360,24 +360,10 @@ double half_distance(const T* x, double a, const T* z, double b, std::int64_t d)
   return 0.5 * sum_of_squares(d, [=](std::int64_t k) { return left(k) * a - right(k) * b; });
 }
 
-// 0 * x is 0 for every finite x and NaN otherwise.
-template <class T>
-bool all_finite(const T* x, std::int64_t n) {
-  T sum[2 * kSums] = {};
-  std::int64_t k = 0;
-  for (; k + 2 * kSums <= n; k += 2 * kSums) {
-    for (int l = 0; l < 2 * kSums; ++l) sum[l] += x[k + l] * T(0);
-  }
-  for (; k < n; ++k) sum[0] += x[k] * T(0);
-  T all = 0;
-  for (int l = 0; l < 2 * kSums; ++l) all += sum[l];
-  return all == T(0);
-}
-
 template <class T>
 constexpr TileKernels<T> kKernels = {
-    step_function<T>, load<T>,        write_nngp<T>, write_ntk<T>,     transpose<T>,  copy<T>,
-    finish_stores,    sum_squares<T>, center<T>,     half_distance<T>, all_finite<T>,
+    step_function<T>, load<T>,       write_nngp<T>,  write_ntk<T>, transpose<T>,
+    copy<T>,          finish_stores, sum_squares<T>, center<T>,    half_distance<T>,
 };
 
 }  // namespace

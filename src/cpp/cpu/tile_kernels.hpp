@@ -80,8 +80,6 @@ struct TileKernels {
   double (*center)(const T* x, std::int64_t d, double a, const double* anchor, T* v);
   // |a x - b z|^2 / 2 in double: the exact deficit of a nearly (anti)parallel pair.
   double (*half_distance)(const T* x, double a, const T* z, double b, std::int64_t d);
-  // True when no entry is NaN or infinite.
-  bool (*all_finite)(const T* x, std::int64_t n);
 };
 
 namespace baseline {
