@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, errors, layers, models
 from .config import config
-from .layers import ABRelu, Abs, Dense, Erf, Identity, LeakyRelu, Relu
+from .layers import *
 from .models import mlp
 from .network import Kernels, Network, serial
 from .serialization import from_dict
@@ -27,15 +27,8 @@ if TYPE_CHECKING:
 __version__ = _core.build_info()["version"]
 
 __all__ = [
-    "ABRelu",
-    "Abs",
-    "Dense",
-    "Erf",
-    "Identity",
     "Kernels",
-    "LeakyRelu",
     "Network",
-    "Relu",
     "config",
     "cuda",
     "errors",
@@ -49,6 +42,7 @@ __all__ = [
     "solve",
     "solvers",
 ]
+__all__ += layers.__all__
 
 # Imported on first use: they bring in SciPy, scikit-learn, matplotlib or a GPU driver.
 _LAZY_MODULES = frozenset({"cuda", "plot", "sklearn", "solvers"})

@@ -7,9 +7,6 @@ from typing import Any
 
 Layer = Mapping[str, Any]
 
-#: The layer types that the oracles of this folder know.
-SUPPORTED = frozenset({"serial", "Dense", "Relu", "LeakyRelu", "Abs", "ABRelu", "Erf", "Identity"})
-
 #: Activations with one kink at 0, as (slope left of 0, slope right of 0) of their parameters.
 KINKED: dict[str, Callable[[Layer], tuple[float, float]]] = {
     "Relu": lambda layer: (0.0, 1.0),

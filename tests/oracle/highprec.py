@@ -7,7 +7,7 @@ are taken exactly as the floating-point numbers they are; results are rounded on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from oracle.arch import KINKED, Layer, erf_parameters, flatten
 
 DIGITS = 60
+
+Dual = Callable[[Layer, mpf, mpf, mpf], tuple[mpf, mpf]]
 
 
 class Truth(NamedTuple):
@@ -49,16 +51,22 @@ def _erf(a: mpf, b: mpf, c: mpf, k: mpf, q: mpf, p: mpf) -> tuple[mpf, mpf]:
     return value, a * a * b * b * (4 / mp.pi) / mp.sqrt(product - (s * k) ** 2)
 
 
+def _two_slopes(kind: str) -> Dual:
+    return lambda layer, k, q, p: _kinked(*map(mpf, KINKED[kind](layer)), k, q, p)
+
+
+#: Type of activation -> (its dictionary, k, q, p) -> E[phi(u) phi(v)], E[phi'(u) phi'(v)].
+#: One line per activation; the formulas may lose all the digits they like.
+DUALS: dict[str, Dual] = {
+    "Identity": lambda layer, k, q, p: (k, mpf(1)),
+    **{kind: _two_slopes(kind) for kind in KINKED},
+    "Erf": lambda layer, k, q, p: _erf(*map(mpf, erf_parameters(layer)), k, q, p),
+}
+
+
 def _activation(layer: Layer, k: mpf, q: mpf, p: mpf) -> tuple[mpf, mpf]:
     """Dual and derivative dual of one activation at covariance k and variances q, p."""
-    kind = layer["type"]
-    if kind == "Identity":
-        return k, mpf(1)
-    if kind == "Erf":
-        height, steepness, offset = map(mpf, erf_parameters(layer))
-        return _erf(height, steepness, offset, k, q, p)
-    left, right = map(mpf, KINKED[kind](layer))
-    return _kinked(left, right, k, q, p)
+    return DUALS[layer["type"]](layer, k, q, p)
 
 
 def duals(layer: Layer, q: float, p: float, theta: float) -> tuple[float, float]:

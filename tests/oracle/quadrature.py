@@ -18,6 +18,7 @@ from oracle.arch import KINKED, Layer, erf_parameters
 
 Vector = NDArray[np.float64]
 Function = Callable[[Vector], Vector]
+Definition = Callable[[Layer], tuple[Function, Function, tuple[float, ...]]]
 
 _REACH = 13.0  # the density is 2e-37 there
 _GRID = np.linspace(-_REACH, _REACH, 27)
@@ -60,24 +61,39 @@ def expectation(f: Function, kinks: Sequence[float], q: float, p: float, theta: 
     return total
 
 
-def functions(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
-    """phi, phi' almost everywhere, and the kinks of the activation of a layer dictionary."""
-    kind = layer["type"]
-    if kind == "Identity":
-        return (lambda x: x), np.ones_like, ()
-    if kind == "Erf":
-        a, b, c = erf_parameters(layer)
+def _two_slopes(kind: str) -> Definition:
+    def definition(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
+        a, b = KINKED[kind](layer)
         return (
-            lambda x: a * special.erf(b * x) + c,
-            lambda x: a * b * 2 / np.sqrt(np.pi) * np.exp(-((b * x) ** 2)),
+            lambda x: a * np.minimum(x, 0) + b * np.maximum(x, 0),
+            lambda x: np.where(x < 0, a, b).astype(np.float64),
             (0.0,),
         )
-    a, b = KINKED[kind](layer)
+
+    return definition
+
+
+def _erf(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
+    a, b, c = erf_parameters(layer)
     return (
-        lambda x: a * np.minimum(x, 0) + b * np.maximum(x, 0),
-        lambda x: np.where(x < 0, a, b).astype(np.float64),
+        lambda x: a * special.erf(b * x) + c,
+        lambda x: a * b * 2 / np.sqrt(np.pi) * np.exp(-((b * x) ** 2)),
         (0.0,),
     )
+
+
+#: Type of activation -> its dictionary -> phi, phi' almost everywhere, where either jumps or is
+#: steep. One line per activation.
+FUNCTIONS: dict[str, Definition] = {
+    "Identity": lambda layer: ((lambda x: x), np.ones_like, ()),
+    **{kind: _two_slopes(kind) for kind in KINKED},
+    "Erf": _erf,
+}
+
+
+def functions(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
+    """phi, phi' almost everywhere, and the kinks of the activation of a layer dictionary."""
+    return FUNCTIONS[layer["type"]](layer)
 
 
 def duals(layer: Layer, q: float, p: float, theta: float) -> tuple[float, float]:

@@ -14,6 +14,9 @@ from oracle.arch import KINKED, Layer, erf_parameters, flatten
 
 Matrix = NDArray[np.float64]
 
+#: The activations whose textbook form is written here.
+KNOWN = frozenset({"Identity", "Erf", *KINKED})
+
 
 def duals(layer: Layer, K: Matrix, q: Matrix, p: Matrix) -> tuple[Matrix, Matrix]:
     """E[phi(u) phi(v)] and E[phi'(u) phi'(v)] at covariances K, variances q (n, 1) and p (1, m)."""

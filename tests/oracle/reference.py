@@ -10,10 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from oracle.arch import SUPPORTED, flatten, layer_types
+from oracle import highprec
+from oracle.arch import flatten, layer_types
 
 FOLDER = Path(__file__).parent.parent / "reference"
 Matrix = NDArray[np.float64]
+
+#: The layer types that the oracles of this folder know.
+SUPPORTED = frozenset({"serial", "Dense", *highprec.DUALS})
 
 
 class Part(NamedTuple):

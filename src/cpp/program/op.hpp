@@ -28,6 +28,7 @@ struct Op {
   int in;                 // value read
   int out;                // value written (or the output's number)
   std::array<double, kMaxParams> params;
+  int in2 = -1;  // second value read, of ops that join two; -1: none
 };
 
 }  // namespace ntkfast

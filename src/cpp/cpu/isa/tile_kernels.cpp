@@ -1,8 +1,8 @@
-// Compiled once per instruction set; NTKFAST_ISA names the namespace. No containers and nothing
-// else from the standard library that could leave an out-of-line copy: the linker would be free to
-// use that copy, built for this instruction set, everywhere.
+// Built once per instruction set; NTKFAST_ISA names the namespace.
 #include "cpu/tile_kernels.hpp"
 
+#include "cpu/isa/loops.hpp"
+#include "cpu/isa/steps.hpp"
 #include "math/activation_list.hpp"
 
 #if defined(__AVX512F__)
@@ -19,116 +19,17 @@
 #define NTKFAST_VECTOR_BYTES 16
 #endif
 
-// NTKFAST_INDEPENDENT: the iterations of the next loop may overlap (in-place steps included: they
-// read and write the same index). NTKFAST_UNROLL: the next loop keeps an array in registers.
-#if defined(__clang__)
-#define NTKFAST_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
-#define NTKFAST_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define NTKFAST_INDEPENDENT _Pragma("GCC ivdep")
-#define NTKFAST_UNROLL _Pragma("GCC unroll 16")
-#endif
-
 namespace ntkfast::cpu::NTKFAST_ISA {
 namespace {
 
-template <class T, TauMode kMode>
-NTKFAST_INLINE void update_tau(T gain, T rho, const T* in, T* out, int j) {
-  if constexpr (kMode == TauMode::Start) out[j] = rho;
-  if constexpr (kMode == TauMode::Add) out[j] = gain * in[j] + rho;
-  if constexpr (kMode == TauMode::Scale) out[j] = gain * in[j];
-}
-
-template <class T, bool kSigned, bool kBias, TauMode kMode>
-void dense_step(const Step<T>& step, const TileRow<T>& row) {
-  const T* s_in = row.s[step.in];
-  const T* tau_in = row.tau[step.in];
-  T* s_out = row.s[step.out];
-  T* tau_out = row.tau[step.out];
-  if constexpr (kBias) {
-    const T ri = step.left[0][row.i], ti = step.left[1][row.i];
-    const T* r = step.right[0] + row.j0;
-    const T* t = step.right[1] + row.j0;
-    NTKFAST_INDEPENDENT
-    for (int j = 0; j < row.n; ++j) {
-      const T s = affine_deficit<T, kSigned>(s_in[j], ri, ti, r[j], t[j]);
-      s_out[j] = s;
-      update_tau<T, kMode>(ri * r[j], correlation<T, kSigned>(s), tau_in, tau_out, j);
-    }
-  } else {
-    NTKFAST_INDEPENDENT
-    for (int j = 0; j < row.n; ++j) {
-      const T s = s_in[j];
-      s_out[j] = s;
-      update_tau<T, kMode>(T(1), correlation<T, kSigned>(s), tau_in, tau_out, j);
-    }
-  }
-}
-
-template <class T, class Dual, bool kSigned, bool kTau>
-void activation_step(const Step<T>& step, const TileRow<T>& row) {
-  constexpr int kColumns = Dual::kColumns > 0 ? Dual::kColumns : 1;
-  const T* s_in = row.s[step.in];
-  const T* tau_in = row.tau[step.in];
-  T* s_out = row.s[step.out];
-  T* tau_out = row.tau[step.out];
-  T constants[Dual::kConstants > 0 ? Dual::kConstants : 1] = {};
-  for (int k = 0; k < Dual::kConstants; ++k) constants[k] = step.constants[k];
-  T left[kColumns];
-  const T* table[kColumns];
-  for (int k = 0; k < Dual::kColumns; ++k) {
-    left[k] = step.left[k][row.i];
-    table[k] = step.right[k] + row.j0;
-  }
-  NTKFAST_INDEPENDENT
-  for (int j = 0; j < row.n; ++j) {
-    T right[kColumns];
-    for (int k = 0; k < Dual::kColumns; ++k) right[k] = table[k][j];
-    const auto next = Dual::template pair<T, kSigned>(constants, s_in[j], left, right);
-    s_out[j] = next.s;
-    if constexpr (kTau) tau_out[j] = next.gain * tau_in[j];
-  }
-}
-
-template <class T>
-using StepFunction = void (*)(const Step<T>&, const TileRow<T>&);
-
-template <class T, bool kSigned, bool kBias>
-StepFunction<T> dense_function(TauMode mode) {
-  switch (mode) {
-    case TauMode::None:
-      return dense_step<T, kSigned, kBias, TauMode::None>;
-    case TauMode::Start:
-      return dense_step<T, kSigned, kBias, TauMode::Start>;
-    case TauMode::Add:
-      return dense_step<T, kSigned, kBias, TauMode::Add>;
-    case TauMode::Scale:
-      break;
-  }
-  return dense_step<T, kSigned, kBias, TauMode::Scale>;
-}
-
-template <class T, class Dual>
-StepFunction<T> activation_function(bool signed_rho, bool tau) {
-  if (signed_rho) {
-    return tau ? activation_step<T, Dual, true, true> : activation_step<T, Dual, true, false>;
-  }
-  return tau ? activation_step<T, Dual, false, true> : activation_step<T, Dual, false, false>;
-}
-
 template <class T>
 StepFunction<T> step_function(const Op& op, bool signed_rho, TauMode mode) {
-  if (op.kind == OpKind::Dense) {
-    const bool bias = op.params[1] != 0;
-    if (signed_rho)
-      return bias ? dense_function<T, true, true>(mode) : dense_function<T, true, false>(mode);
-    return bias ? dense_function<T, false, true>(mode) : dense_function<T, false, false>(mode);
-  }
+  if (op.kind != OpKind::Activation) return layer_function<T>(op, signed_rho, mode);
   const bool tau = mode != TauMode::None;
   switch (op.activation) {
 #define NTKFAST_CASE(name, dual, params) \
   case Activation::name:                 \
-    return activation_function<T, dual>(signed_rho, tau);
+    return activation_function<T, Activation::name>(signed_rho, tau);
     NTKFAST_ACTIVATIONS(NTKFAST_CASE)
 #undef NTKFAST_CASE
   }

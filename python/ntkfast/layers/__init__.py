@@ -1,0 +1,23 @@
+"""The layers: frozen, hashable descriptions that know how to lower themselves to the core.
+
+A new layer is one class in one of these modules, listed in its ``__all__``; reading, writing and
+printing follow from its dataclass fields. The formulas are in the C++ core.
+"""
+
+from __future__ import annotations
+
+from . import dense, error_function, piecewise_linear
+from .base import Activation, Layer
+from .dense import *
+from .error_function import *
+from .piecewise_linear import *
+
+__all__ = ["LAYERS", "Activation", "Layer"]
+__all__ += dense.__all__
+__all__ += piecewise_linear.__all__
+__all__ += error_function.__all__
+
+# The one registry: name in the file format and at the top level of the package -> class.
+LAYERS: dict[str, type[Layer]] = {
+    name: globals()[name] for name in __all__ if name not in ("LAYERS", "Activation", "Layer")
+}

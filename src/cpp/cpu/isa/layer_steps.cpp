@@ -1,0 +1,71 @@
+// The loops of all ops but activations. Built once per instruction set.
+#include "cpu/isa/loops.hpp"
+#include "cpu/isa/steps.hpp"
+#include "math/deficit.hpp"
+
+namespace ntkfast::cpu::NTKFAST_ISA {
+namespace {
+
+template <class T, TauMode kMode>
+NTKFAST_INLINE void update_tau(T gain, T rho, const T* in, T* out, int j) {
+  if constexpr (kMode == TauMode::Start) out[j] = rho;
+  if constexpr (kMode == TauMode::Add) out[j] = gain * in[j] + rho;
+  if constexpr (kMode == TauMode::Scale) out[j] = gain * in[j];
+}
+
+template <class T, bool kSigned, bool kBias, TauMode kMode>
+void dense_step(const Step<T>& step, const TileRow<T>& row) {
+  const T* s_in = row.s[step.in];
+  const T* tau_in = row.tau[step.in];
+  T* s_out = row.s[step.out];
+  T* tau_out = row.tau[step.out];
+  if constexpr (kBias) {
+    const T ri = step.left[0][row.i], ti = step.left[1][row.i];
+    const T* r = step.right[0] + row.j0;
+    const T* t = step.right[1] + row.j0;
+    NTKFAST_INDEPENDENT
+    for (int j = 0; j < row.n; ++j) {
+      const T s = affine_deficit<T, kSigned>(s_in[j], ri, ti, r[j], t[j]);
+      s_out[j] = s;
+      update_tau<T, kMode>(ri * r[j], correlation<T, kSigned>(s), tau_in, tau_out, j);
+    }
+  } else {
+    NTKFAST_INDEPENDENT
+    for (int j = 0; j < row.n; ++j) {
+      const T s = s_in[j];
+      s_out[j] = s;
+      update_tau<T, kMode>(T(1), correlation<T, kSigned>(s), tau_in, tau_out, j);
+    }
+  }
+}
+
+template <class T, bool kSigned, bool kBias>
+StepFunction<T> dense_function(TauMode mode) {
+  switch (mode) {
+    case TauMode::None:
+      return dense_step<T, kSigned, kBias, TauMode::None>;
+    case TauMode::Start:
+      return dense_step<T, kSigned, kBias, TauMode::Start>;
+    case TauMode::Add:
+      return dense_step<T, kSigned, kBias, TauMode::Add>;
+    case TauMode::Scale:
+      break;
+  }
+  return dense_step<T, kSigned, kBias, TauMode::Scale>;
+}
+
+}  // namespace
+
+template <class T>
+StepFunction<T> layer_function(const Op& op, bool signed_rho, TauMode mode) {
+  const bool bias = op.params[1] != 0;
+  if (signed_rho) {
+    return bias ? dense_function<T, true, true>(mode) : dense_function<T, true, false>(mode);
+  }
+  return bias ? dense_function<T, false, true>(mode) : dense_function<T, false, false>(mode);
+}
+
+template StepFunction<float> layer_function(const Op&, bool, TauMode);
+template StepFunction<double> layer_function(const Op&, bool, TauMode);
+
+}  // namespace ntkfast::cpu::NTKFAST_ISA

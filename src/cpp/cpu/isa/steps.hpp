@@ -1,0 +1,19 @@
+// The loops over one tile row that TileKernels::step chooses from. Built per instruction set.
+#pragma once
+
+#include "cpu/tile_kernels.hpp"
+
+namespace ntkfast::cpu::NTKFAST_ISA {
+
+template <class T>
+using StepFunction = void (*)(const Step<T>&, const TileRow<T>&);
+
+// All ops but activations; layer_steps.cpp.
+template <class T>
+StepFunction<T> layer_function(const Op& op, bool signed_rho, TauMode mode);
+
+// One activation each; activation_step.cpp, built once per activation to keep files small.
+template <class T, Activation kActivation>
+StepFunction<T> activation_function(bool signed_rho, bool tau);
+
+}  // namespace ntkfast::cpu::NTKFAST_ISA
