@@ -171,6 +171,6 @@ def test_bad_weights_are_refused(weights: list[float]) -> None:
 
 
 def test_a_decomposition_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ntkfast._kernel_matrix.available_bytes", lambda: 1e8)
-    with pytest.raises(MemoryBudgetError, match=r"n = 3000 needs 0\.134 GiB"):
+    monkeypatch.setattr("ntkfast._memory.available_bytes", lambda: 1e8)
+    with pytest.raises(MemoryBudgetError, match=r"n = 3000: 137 MiB needed"):
         loo_grid(np.eye(3000), np.ones(3000), [0.1])

@@ -186,9 +186,9 @@ def test_a_nearly_singular_kernel_warns() -> None:
 
 
 def test_a_copy_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ntkfast._kernel_matrix.available_bytes", lambda: 1e6)
+    monkeypatch.setattr("ntkfast._memory.available_bytes", lambda: 1e6)
     K = np.eye(3000)
-    with pytest.raises(MemoryBudgetError, match=r"n = 3000 needs 0\.0671 GiB"):
+    with pytest.raises(MemoryBudgetError, match=r"n = 3000: 68\.7 MiB needed"):
         solve(K, np.ones(3000))
     np.testing.assert_allclose(solve(K, np.ones(3000), overwrite=True), 1.0)
 

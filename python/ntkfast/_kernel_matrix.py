@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._memory import available_bytes
-from .config import config
-from .errors import MemoryBudgetError
+from . import _memory
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
@@ -19,8 +16,6 @@ BLOCK = 512  # rows handled at a time in passes over the matrix: 512 x n doubles
 # Kernels that were computed in float32 and widened are symmetric to about 1e-6; a cross kernel
 # that was passed by mistake is not symmetric at all.
 _SYMMETRY_TOLERANCE = 1e-5
-
-_SMALL = 64 * 2**20  # bytes; below, asking for the free memory takes longer than it is worth
 
 
 def kernel_matrix(K: ArrayLike, overwrite: bool) -> FloatArray:
@@ -42,17 +37,13 @@ def kernel_matrix(K: ArrayLike, overwrite: bool) -> FloatArray:
 
 def require_memory(n: int, matrices: int) -> None:
     """Raise `MemoryBudgetError` unless so many n x n float64 matrices can be allocated."""
-    needed = 8 * n * n * matrices
-    if needed < _SMALL:
-        return
-    budget = config.memory_budget
-    limit = min(available_bytes(), budget if isinstance(budget, int) else math.inf)
-    if needed > limit:
-        raise MemoryBudgetError(
-            f"Solving with K of n = {n} needs {needed / 2**30:.3g} GiB beside it, got "
-            f"{limit / 2**30:.3g} GiB available: use fewer samples, a given ridge instead of a "
-            "grid, or a writable C-contiguous float64 K with overwrite=True."
-        )
+    _memory.require(
+        0,
+        8 * n * n * matrices,
+        f"solving with K of n = {n}",
+        "use fewer samples, a given ridge instead of a grid, or a writable C-contiguous float64 K "
+        "with overwrite=True",
+    )
 
 
 def _require_finite_symmetric(matrix: FloatArray) -> None:

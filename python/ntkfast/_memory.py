@@ -17,20 +17,23 @@ _MEMINFO = Path("/proc/meminfo")
 _ALWAYS_FITS = 64 * 1024**2
 
 
-def require(outputs: int, workspace: int, what: str) -> None:
+# What helps where a kernel is computed.
+_BLOCKS = "compute block by block (net.ntk(X[i:j], X)), one kernel at a time, or in float32"
+
+
+def require(outputs: int, workspace: int, what: str, remedy: str = _BLOCKS) -> None:
     """Raise `MemoryBudgetError` if outputs + workspace exceed the budget or the free memory."""
     needed = outputs + workspace
     budget = config.memory_budget
     if isinstance(budget, int) and needed > budget:
-        limit, source, remedy = float(budget), "allowed by config.memory_budget", "raise it, "
+        limit, source, first = float(budget), "allowed by config.memory_budget", "raise it, "
     elif needed > _ALWAYS_FITS and needed > (free := available_bytes()):
-        limit, source, remedy = free, "available", "free memory, "
+        limit, source, first = free, "available", "free memory, "
     else:
         return
     raise MemoryBudgetError(
         f"{what}: {_size(needed)} needed ({_size(outputs)} for the result, {_size(workspace)} "
-        f"workspace), {_size(limit)} {source}: {remedy}"
-        "compute block by block (net.ntk(X[i:j], X)), one kernel at a time, or in float32"
+        f"workspace), {_size(limit)} {source}: {first}{remedy}"
     )
 
 
