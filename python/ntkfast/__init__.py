@@ -14,10 +14,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import _core, errors, layers, models
+from ._gram import Kernels, kernels_of
 from .config import config
 from .layers import *
 from .models import mlp
-from .network import Kernels, Network, serial
+from .network import Network, serial
 from .serialization import from_dict
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "cuda",
     "errors",
     "from_dict",
+    "kernels_of",
     "layers",
     "mlp",
     "models",

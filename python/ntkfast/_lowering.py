@@ -1,4 +1,4 @@
-"""From a sequence of layers to a program of the core."""
+"""From sequences of layers to a program of the core."""
 
 from __future__ import annotations
 
@@ -31,42 +31,52 @@ def flatten(layers: Iterable[object]) -> tuple[Layer, ...]:
     return tuple(flat)
 
 
-def compile_program(layers: tuple[Layer, ...], width: int) -> _core.Program:
-    """Return the program of the layers for data of so many columns.
+def compile_program(*sequences: tuple[Layer, ...], width: int) -> _core.Program:
+    """Return the program of one or several sequences for data of so many columns.
+
+    It has one output per sequence, in this order. What sequences have in common from their first
+    layer on is computed once.
 
     Raises
     ------
     ArchitectureError
-        If the sequence has no kernel; the message names the layer.
+        If a sequence has no kernel; the message names the layer.
     """
-    if not layers:
+    if not all(sequences):
         raise ArchitectureError("serial() needs at least one layer, got none")
     # Only "sqrt_dim" reads the width: all other networks share one program for all widths.
-    return _compile(layers, width if _reads_width(layers[0]) else 1)
+    reads_width = any(_reads_width(layers[0]) for layers in sequences)
+    return _compile(sequences, width if reads_width else 1)
 
 
 # A cache beside the networks, not in them, keeps them plain values: nothing to rebuild after a
 # pickle or a copy, and equal networks share a program.
 @lru_cache(maxsize=256)
-def _compile(layers: tuple[Layer, ...], width: int) -> _core.Program:
+def _compile(sequences: tuple[tuple[Layer, ...], ...], width: int) -> _core.Program:
     builder = _core.Builder()
-    value = builder.input()
+    start = builder.input()
     lowered: list[str] = []  # the layers that the core has seen
-    for i, layer in enumerate(layers, start=1):
-        where = f"layer {i} of {len(layers)}, {layer!r}"
-        if i > 1 and _reads_width(layer):
-            raise ArchitectureError(
-                f'{where}: W_std="sqrt_dim" is defined by the number of columns of the data, and '
-                "so for the first layer only"
-            )
-        try:
-            result = layer.lower(builder, value, width)
-        except _core.ArchitectureError as error:
-            raise ArchitectureError(_in_users_words(str(error), [*lowered, where])) from error
-        if result != value:  # Identity adds nothing
-            lowered.append(where)
-        value = result
-    builder.output(value)
+    known: dict[tuple[int, Layer], int] = {}  # a value and a layer applied to it -> the result
+    for layers in sequences:
+        value = start
+        for i, layer in enumerate(layers, start=1):
+            where = f"layer {i} of {len(layers)}, {layer!r}"
+            if i > 1 and _reads_width(layer):
+                raise ArchitectureError(
+                    f'{where}: W_std="sqrt_dim" is defined by the number of columns of the data, '
+                    "and so for the first layer only"
+                )
+            if (value, layer) not in known:
+                try:
+                    result = layer.lower(builder, value, width)
+                except _core.ArchitectureError as error:
+                    words = _in_users_words(str(error), [*lowered, where])
+                    raise ArchitectureError(words) from error
+                if result != value:  # Identity adds nothing
+                    lowered.append(where)
+                known[value, layer] = result
+            value = known[value, layer]
+        builder.output(value)
     return builder.build()
 
 

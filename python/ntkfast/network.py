@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from numpy.typing import NDArray
-
-from . import _core, _memory, serialization
-from ._arrays import Prepared, prepare
-from ._gram_progress import gram_progress
+from . import _core, _variants, serialization
+from ._arrays import prepare
+from ._gram import Kernels, diagonals, grams, kernels_of, translated
 from ._lowering import compile_program, flatten
 from ._threads import resolve_threads
 from ._validate import choice
 from .config import resolve_isa
-from .errors import KernelOverflowError
 from .layers import Layer
 
 __all__ = ["Kernels", "Network", "serial"]
-
-
-class Kernels(NamedTuple):
-    """Both kernels of one pass.
-
-    Attributes
-    ----------
-    nngp : array
-        Covariance of the network's output at initialisation (the NNGP kernel).
-    ntk : array
-        Neural tangent kernel; same shape, dtype and kind of array.
-    """
-
-    nngp: Any
-    ntk: Any
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,7 +53,7 @@ class Network:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", flatten(self.layers))
-        compile_program(self.layers, 1)  # an illegal network fails here, not at its first use
+        compile_program(self.layers, width=1)  # an illegal network fails here, not at its first use
 
     def __repr__(self) -> str:
         return f"serial({', '.join(map(repr, self.layers))})"
@@ -164,6 +145,89 @@ class Network:
         """
         return self._gram(X, Z, nngp=True, ntk=True, threads=threads)
 
+    def variants(
+        self, depths: Iterable[int] | None = None, fixed: Iterable[int] | str = (0,)
+    ) -> dict[tuple[int, int], Network]:
+        """Return this network at other depths and with the first layers fixed.
+
+        Depth l keeps what stands up to the l-th activation, and the readout: what follows the last
+        one. Fixing j layers leaves the first j Dense layers at their initial weights (Arora et al.
+        2020); the last Dense layer always stays as it is.
+
+        Parameters
+        ----------
+        depths : iterable of int, optional
+            Numbers of activations, at most those of this network. By default 1, 2, ... up to it.
+        fixed : iterable of int or "all", default (0,)
+            Numbers of fixed layers. A depth that has not so many is left out; "all" are all that
+            it has, up to the readout alone being trained.
+
+        Returns
+        -------
+        dict
+            ``(depth, fixed)`` to network, in ascending order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong type or is out of range.
+        ArchitectureError
+            If activations stand within branches, so that depth is not defined.
+
+        References
+        ----------
+        S. Arora et al., "Harnessing the power of infinitely wide deep nets on small-data tasks",
+        ICLR 2020.
+
+        Examples
+        --------
+        >>> import ntkfast as nk
+        >>> nk.mlp(2).variants(fixed="all")[1, 1] == nk.mlp(1, fixed_layers=1)
+        True
+        """
+        made = _variants.variants(self.layers, depths, fixed)
+        return {key: Network(layers) for key, layers in made.items()}
+
+    def depth_sweep(
+        self,
+        X: Any,
+        Z: Any = None,
+        *,
+        depths: Iterable[int] | None = None,
+        fixed: Iterable[int] | str = (0,),
+        kind: str = "both",
+        threads: int | None = None,
+    ) -> dict[tuple[int, int], Any]:
+        """Return the kernels of all `variants`, computed in one pass.
+
+        Parameters
+        ----------
+        X, Z, threads
+            As for `ntk`.
+        depths, fixed
+            As for `variants`.
+        kind : {"both", "ntk", "nngp"}, default "both"
+            Which kernels; "both" gives `Kernels`.
+
+        Returns
+        -------
+        dict
+            ``(depth, fixed)`` to `Kernels` or array, as `ntkfast.kernels_of` returns them.
+
+        Raises
+        ------
+        TypeError, ValueError, DeviceError, MemoryBudgetError
+            As the class and `variants` say; the memory is that of all results together.
+
+        Examples
+        --------
+        >>> import ntkfast as nk
+        >>> sweep = nk.mlp(3).depth_sweep([[3.0, 4.0]], fixed="all", kind="ntk")
+        >>> {key: float(T.round(9)[0, 0]) for key, T in sweep.items() if key[0] > 1}
+        {(2, 0): 37.5, (2, 1): 25.0, (2, 2): 12.5, (3, 0): 50.0, (3, 1): 37.5, (3, 2): 25.0, (3, 3): 12.5}
+        """  # noqa: E501
+        return kernels_of(self.variants(depths, fixed), X, Z, kind=kind, threads=threads)
+
     def diag(self, X: Any, kind: str = "ntk", *, threads: int | None = None) -> Any:
         """Return the diagonal of the kernel of X with itself, in O(n d).
 
@@ -193,12 +257,8 @@ class Network:
         array([4., 4.])
         """
         choice("kind", kind, ("ntk", "nngp", "both"))
-        n_threads = resolve_threads(threads)
-        isa = resolve_isa()
-        x, _, wrap = prepare(X)
-        with _translated(self):
-            K, T = _core.diag(self._program(x), x, kind != "ntk", kind != "nngp", n_threads, isa)
-        result = Kernels(wrap(K[0]), wrap(T[0]))
+        wanted = {"nngp": kind != "ntk", "ntk": kind != "nngp"}
+        result = diagonals([self], X, **wanted, threads=threads)[0]
         return result if kind == "both" else getattr(result, kind)
 
     def conditioning(self, X: Any, *, threads: int | None = None) -> float:
@@ -232,22 +292,13 @@ class Network:
         """
         n_threads = resolve_threads(threads)
         isa = resolve_isa()
-        x = prepare(X).x
-        with _translated(self):
-            return _core.conditioning(self._program(x), x, n_threads, isa)
+        data = prepare(X)
+        program = compile_program(self.layers, width=data.x.shape[1])
+        with translated([self], data):
+            return _core.conditioning(program, data.x, n_threads, isa)
 
     def _gram(self, X: Any, Z: Any, *, nngp: bool, ntk: bool, threads: int | None) -> Kernels:
-        n_threads = resolve_threads(threads)
-        isa = resolve_isa()
-        data = prepare(X, Z)
-        program = self._program(data.x)
-        _require_memory(program, data, nngp + ntk, n_threads)
-        with _translated(self), gram_progress() as progress:
-            K, T = _core.gram(program, data.x, data.z, nngp, ntk, n_threads, isa, progress)
-        return Kernels(data.wrap(K[0]), data.wrap(T[0]))
-
-    def _program(self, x: NDArray[Any]) -> _core.Program:
-        return compile_program(self.layers, x.shape[1])
+        return grams([self], X, Z, nngp=nngp, ntk=ntk, threads=threads)[0]
 
 
 def serial(*layers: Layer | Network) -> Network:
@@ -277,24 +328,3 @@ def serial(*layers: Layer | Network) -> Network:
     serial(Dense(), Relu(), Dense(), Relu(), Dense())
     """
     return Network(layers)  # type: ignore[arg-type]  # flattened to layers there
-
-
-def _require_memory(program: _core.Program, data: Prepared, outputs: int, threads: int) -> None:
-    n, d = data.x.shape
-    m = n if data.z is None else data.z.shape[0]
-    itemsize = data.x.dtype.itemsize
-    workspace = _core.workspace_bytes(program, n, m, d, itemsize, threads)
-    _memory.require(
-        outputs * n * m * itemsize,
-        workspace,
-        f"{outputs} kernel{'s' * (outputs > 1)} of shape ({n}, {m}) in {data.x.dtype}",
-    )
-
-
-@contextmanager
-def _translated(net: Network) -> Iterator[None]:
-    """Turn an overflow seen by the core, whose message says the row and the way out, into ours."""
-    try:
-        yield
-    except OverflowError as error:
-        raise KernelOverflowError(f"the kernel of {net!r} overflows: {error}") from error

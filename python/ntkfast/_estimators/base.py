@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from .._gram import kernels_of
 from .._kernel_matrix import FloatArray
+from ..errors import MemoryBudgetError
 from ..network import Network
 from .networks import candidates
 from .ridge import Problem, RidgeFit, fit_given, fit_loo
@@ -21,6 +23,7 @@ DEFAULT_ALPHAS = 10.0 ** (np.arange(-12, 5) / 2)
 """Half decades from 1e-6 to 1e2, relative to the mean diagonal of the kernel."""
 
 _BATCH_ENTRIES = 1 << 22  # of a cross kernel held at a time: 32 MiB
+_PASS_ENTRIES = 1 << 25  # of the kernels of several networks from one pass: 256 MiB
 
 
 class KernelRidgeBase(BaseEstimator):
@@ -43,6 +46,19 @@ class KernelRidgeBase(BaseEstimator):
     def _gram(self, net: Network, X: FloatArray, Z: FloatArray | None = None) -> FloatArray:
         return np.asarray(getattr(net, self._kind())(X, Z, threads=self.threads))
 
+    def _grams(self, networks: list[Network], X: FloatArray) -> Iterator[FloatArray]:
+        """Yield the kernel of each network; a pass over the rows serves several of them."""
+        at_once = max(1, _PASS_ENTRIES // max(1, len(X)) ** 2)
+        for first in range(0, len(networks), at_once):
+            group = networks[first : first + at_once]
+            try:
+                made = kernels_of(group, X, kind=self._kind(), threads=self.threads)
+            except MemoryBudgetError:  # so many at once do not fit: one by one may
+                yield from (self._gram(net, X) for net in group)
+                continue
+            while made:
+                yield np.asarray(made.pop(0))
+
     def _fit_ridge(
         self, X: FloatArray, problem: Problem, keep: NDArray[np.bool_], *, loo: bool
     ) -> RidgeFit:
@@ -52,7 +68,7 @@ class KernelRidgeBase(BaseEstimator):
         """
         networks = candidates(self.net, self._kind())
         fit = self._strategy(keep, loo=loo or len(networks) > 1)
-        fits = [fit(self._gram(net, X), problem) for net in networks]
+        fits = [fit(K, problem) for K in self._grams(networks, X)]
         best = int(np.argmin([each.loss for each in fits])) if len(fits) > 1 else 0
         chosen = fits[best]
         self.net_ = networks[best]

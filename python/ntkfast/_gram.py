@@ -1,0 +1,174 @@
+"""Kernels of one or several networks from one pass over the pairs of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
+
+from . import _core, _memory
+from ._arrays import Prepared, prepare
+from ._gram_progress import gram_progress
+from ._lowering import compile_program
+from ._threads import resolve_threads
+from ._validate import choice, got
+from .config import resolve_isa
+from .errors import KernelOverflowError
+
+if TYPE_CHECKING:
+    from .network import Network
+
+__all__ = ["Kernels", "diagonals", "grams", "kernels_of", "translated"]
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Kernels(NamedTuple):
+    """Both kernels of one pass.
+
+    Attributes
+    ----------
+    nngp : array
+        Covariance of the network's output at initialisation (the NNGP kernel).
+    ntk : array
+        Neural tangent kernel; same shape, dtype and kind of array.
+    """
+
+    nngp: Any
+    ntk: Any
+
+
+@overload
+def kernels_of(
+    nets: Mapping[Key, Network], X: Any, Z: Any = ..., *, kind: str = ..., threads: int | None = ...
+) -> dict[Key, Any]: ...
+
+
+@overload
+def kernels_of(
+    nets: Sequence[Network], X: Any, Z: Any = ..., *, kind: str = ..., threads: int | None = ...
+) -> list[Any]: ...
+
+
+def kernels_of(
+    nets: Mapping[Any, Network] | Sequence[Network],
+    X: Any,
+    Z: Any = None,
+    *,
+    kind: str = "both",
+    threads: int | None = None,
+) -> dict[Any, Any] | list[Any]:
+    """Return the kernels of several networks from one pass over the pairs of rows.
+
+    The product of the rows, most of the work for wide data, is made once, and so is every
+    beginning, layer for layer, that networks have in common. All results are in memory at once.
+
+    Parameters
+    ----------
+    nets : sequence or mapping of Network
+        Networks of any kind.
+    X : array, shape (n, d)
+        Samples in rows, as for `Network.ntk`.
+    Z : array, shape (m, d), optional
+        Samples in rows of a cross kernel.
+    kind : {"both", "ntk", "nngp"}, default "both"
+        Which kernels; "both" gives `Kernels`.
+    threads : int, optional
+        Number of threads for this call.
+
+    Returns
+    -------
+    list or dict
+        One entry per network, in order or under its key: what ``net.kernels(X, Z)``, ``net.ntk(X,
+        Z)`` or ``net.nngp(X, Z)`` returns. The numbers are bit for bit the same, but for pairs that
+        one of the networks wants computed once more from the rows, mostly nearly parallel or
+        opposite ones: then all networks get the more exact start.
+
+    Raises
+    ------
+    TypeError, ValueError, DeviceError, MemoryBudgetError
+        As `Network` says; the memory is that of all results together.
+
+    Examples
+    --------
+    >>> import ntkfast as nk
+    >>> shallow, deep = nk.kernels_of([nk.mlp(1), nk.mlp(9)], [[1.0, 0.0], [0.0, 1.0]], kind="ntk")
+    >>> shallow.round(3).tolist(), deep.round(3).tolist()
+    ([[1.0, 0.159], [0.159, 1.0]], [[5.0, 1.578], [1.578, 5.0]])
+    """
+    from .network import Network
+
+    choice("kind", kind, ("both", "ntk", "nngp"))
+    if not isinstance(nets, Iterable):
+        raise TypeError(f"nets must be a list or a mapping of networks, {got(nets)}")
+    members = list(nets.values() if isinstance(nets, Mapping) else nets)
+    for net in members:
+        if not isinstance(net, Network):
+            raise TypeError(f"kernels_of() takes networks, {got(net)} among them")
+    found = grams(members, X, Z, nngp=kind != "ntk", ntk=kind != "nngp", threads=threads)
+    results = found if kind == "both" else [getattr(each, kind) for each in found]
+    return dict(zip(nets, results, strict=True)) if isinstance(nets, Mapping) else results
+
+
+def grams(
+    nets: Sequence[Network], X: Any, Z: Any, *, nngp: bool, ntk: bool, threads: int | None
+) -> list[Kernels]:
+    """Return the kernels that are asked for, the other ones being None."""
+    n_threads = resolve_threads(threads)
+    isa = resolve_isa()
+    data = prepare(X, Z)
+    if not nets:
+        return []
+    program = compile_program(*(net.layers for net in nets), width=data.x.shape[1])
+    _require_memory(program, data, len(nets) * (nngp + ntk), n_threads)
+    with translated(nets, data), gram_progress() as progress:
+        K, T = _core.gram(program, data.x, data.z, nngp, ntk, n_threads, isa, progress)
+    return [Kernels(data.wrap(k), data.wrap(t)) for k, t in zip(K, T, strict=True)]
+
+
+def diagonals(
+    nets: Sequence[Network], X: Any, *, nngp: bool, ntk: bool, threads: int | None
+) -> list[Kernels]:
+    """Return the diagonals of the kernels of X with itself, in O(n)."""
+    n_threads = resolve_threads(threads)
+    isa = resolve_isa()
+    data = prepare(X)
+    program = compile_program(*(net.layers for net in nets), width=data.x.shape[1])
+    with translated(nets, data):
+        K, T = _core.diag(program, data.x, nngp, ntk, n_threads, isa)
+    return [Kernels(data.wrap(k), data.wrap(t)) for k, t in zip(K, T, strict=True)]
+
+
+def _require_memory(program: _core.Program, data: Prepared, outputs: int, threads: int) -> None:
+    n, d = data.x.shape
+    m = n if data.z is None else data.z.shape[0]
+    itemsize = data.x.dtype.itemsize
+    workspace = _core.workspace_bytes(program, n, m, d, itemsize, threads)
+    _memory.require(
+        outputs * n * m * itemsize,
+        workspace,
+        f"{outputs} kernel{'s' * (outputs > 1)} of shape ({n}, {m}) in {data.x.dtype}",
+    )
+
+
+@contextmanager
+def translated(nets: Sequence[Network], data: Prepared) -> Iterator[None]:
+    """Turn an overflow seen by the core, whose message says the row and the way out, into ours."""
+    try:
+        yield
+    except OverflowError as error:
+        net = nets[0] if len(nets) == 1 else _overflowing(nets, data)
+        raise KernelOverflowError(f"the kernel of {net!r} overflows: {error}") from error
+
+
+def _overflowing(nets: Sequence[Network], data: Prepared) -> Network:
+    """Return the first network that overflows alone."""
+    for net in nets:
+        program = compile_program(net.layers, width=data.x.shape[1])
+        for rows in (data.x, data.z):
+            try:
+                if rows is not None:
+                    _core.diag(program, rows, True, True)
+            except OverflowError:
+                return net
+    return nets[0]
