@@ -42,7 +42,8 @@ function(ntkfast_add_isa core isa)
   set(target "ntkfast_tile_${isa}")
   set(folder "${CMAKE_CURRENT_SOURCE_DIR}/src/cpp/cpu/isa")
   add_library(${target} OBJECT
-    "${folder}/tile_kernels.cpp" "${folder}/layer_steps.cpp" ${NTKFAST_ACTIVATION_SOURCES})
+    "${folder}/tile_kernels.cpp" "${folder}/layer_steps.cpp" "${folder}/branch_steps.cpp"
+    ${NTKFAST_ACTIVATION_SOURCES})
   target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src/cpp")
   target_compile_definitions(${target} PRIVATE NTKFAST_ISA=${isa})
   target_compile_options(${target} PRIVATE ${NTKFAST_TILE_FLAGS} ${ARGN})

@@ -20,9 +20,28 @@ NTKFAST_ACTIVATIONS(NTKFAST_LIMITS)
 
 TauMode tau_mode(const Op& op, const Value& in, bool ntk) {
   if (!ntk) return TauMode::None;
-  const bool adds = op.kind == OpKind::Dense && op.trainable;
+  const bool adds = op.trainable;  // dense layers alone are
   if (!in.has_ntk) return adds ? TauMode::Start : TauMode::None;
   return adds ? TauMode::Add : TauMode::Scale;
+}
+
+// The second value of a join; the first has T if any of them has.
+TauMode join_mode(const Value& first, const Value& second, bool ntk) {
+  if (!ntk || !first.has_ntk) return TauMode::None;
+  return second.has_ntk ? TauMode::Add : TauMode::Scale;
+}
+
+// Numbers of an op that are the same for every pair.
+void op_constants(const Op& op, double* constants) {
+  if (op.kind == OpKind::Activation) {
+    kConstants[static_cast<std::size_t>(op.activation)](op.params.data(), constants);
+  } else if (op.kind == OpKind::Dropout) {
+    constants[0] = op.params[0];
+    constants[1] = 1 - op.params[0];
+  } else if (op.kind == OpKind::StandardDense) {  // without bias
+    const double ratio = op.params[2] / op.params[0];
+    constants[0] = ratio * ratio;
+  }
 }
 
 }  // namespace
@@ -32,9 +51,15 @@ std::vector<BoundOp<T>> bind_program(const Program& program, const TileKernels<T
                                      const RowTables<T>& left, const RowTables<T>& right,
                                      bool ntk) {
   std::vector<BoundOp<T>> bound;
+  const auto value = [&](int k) -> const Value& {
+    return program.values[static_cast<std::size_t>(k)];
+  };
   for (std::size_t index = 0; index < program.ops.size(); ++index) {
     const Op& op = program.ops[index];
-    const Value& in = program.values[static_cast<std::size_t>(op.in)];
+    if (op.kind == OpKind::LayerNorm) continue;  // changes rows alone
+    // A join is symmetric: what has T comes first.
+    const bool swap = op.in2 >= 0 && !value(op.in).has_ntk && value(op.in2).has_ntk;
+    const Value& in = value(swap ? op.in2 : op.in);
     BoundOp<T> next{};
     next.step.in = in.slot;
     next.signed_rho = in.signed_rho;
@@ -46,17 +71,24 @@ std::vector<BoundOp<T>> bind_program(const Program& program, const TileKernels<T
       bound.push_back(next);
       continue;
     }
-    next.step.out = program.values[static_cast<std::size_t>(op.out)].slot;
-    next.step.run = kernels.step(op, in.signed_rho, tau_mode(op, in, ntk));
-    for (int k = 0; k < column_count(op); ++k) {
-      next.step.left[k] = left.column(index, k);
-      next.step.right[k] = right.column(index, k);
+    next.step.out = value(op.out).slot;
+    if (op.in2 < 0) {
+      next.step.run = kernels.step(op, in.signed_rho, tau_mode(op, in, ntk));
+    } else {
+      const Value& second = value(swap ? op.in : op.in2);
+      next.step.in2 = second.slot;
+      next.step.run =
+          kernels.join(op, in.signed_rho, second.signed_rho, join_mode(in, second, ntk));
     }
-    if (op.kind == OpKind::Activation) {
-      double constants[kMaxConstants] = {};
-      kConstants[static_cast<std::size_t>(op.activation)](op.params.data(), constants);
-      for (int k = 0; k < kMaxConstants; ++k) next.step.constants[k] = static_cast<T>(constants[k]);
+    const int columns = column_count(op);
+    for (int k = 0; k < columns; ++k) {
+      const int from = swap ? columns - 1 - k : k;  // one column per value, if any
+      next.step.left[k] = left.column(index, from);
+      next.step.right[k] = right.column(index, from);
     }
+    double constants[kMaxConstants] = {};
+    op_constants(op, constants);
+    for (int k = 0; k < kMaxConstants; ++k) next.step.constants[k] = static_cast<T>(constants[k]);
     bound.push_back(next);
   }
   return bound;

@@ -33,7 +33,7 @@ struct TileRow {
 template <class T>
 struct Step {
   void (*run)(const Step&, const TileRow<T>&);
-  int in, out;                       // slots
+  int in, in2, out;                  // slots; in2 of ops that join two values
   const T* left[kMaxTableColumns];   // columns of the table of x, indexed by i
   const T* right[kMaxTableColumns];  // columns of the table of z, indexed by j
   T constants[kMaxConstants];
@@ -45,6 +45,7 @@ enum class TauMode : std::uint8_t {
   Start,  // tau' = rho'                (first trainable layer)
   Add,    // tau' = gain tau + rho'     (trainable layer)
   Scale,  // tau' = gain tau            (activation, or a layer that is not trainable)
+  // A join adds what both values contribute (Add), or has the first alone to scale.
 };
 
 // What the load of a tile row needs of the row of x, and of the rows of z.
@@ -59,8 +60,10 @@ struct RowArrays {
 
 template <class T>
 struct TileKernels {
-  // The loop for an op: Dense or activation.
+  // The loop for an op that reads one value, and for one that joins two.
   void (*(*step)(const Op& op, bool signed_rho, TauMode mode))(const Step<T>&, const TileRow<T>&);
+  void (*(*join)(const Op& op, bool signed1, bool signed2, TauMode mode))(const Step<T>&,
+                                                                          const TileRow<T>&);
   // s from the product of two rows, which times both factors is v_i . v_j; flag[j] = 1 where |s| is
   // below the mean of both thresholds and has to be recomputed from the rows. Returns whether any
   // flag is set.

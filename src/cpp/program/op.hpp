@@ -15,16 +15,21 @@ enum class Activation : std::uint8_t {
 };
 
 enum class OpKind : std::uint8_t {
-  Dense,       // params: |W_std|, b_std
-  Activation,  // params: those of the activation
-  Output,      // hands value `in` to the sink as output number `out`
+  Dense,          // params: |W_std|, b_std; its own part of T, if trainable, is K
+  StandardDense,  // params: |W_std|, b_std, g, e; trainable, its own part of T is g^2 K_in + e^2
+  Activation,     // params: those of the activation
+  LayerNorm,      // params: eps; changes rows alone
+  Dropout,        // params: keep probability, below 1
+  Sum,            // params: w, w2; w K + w2 K2
+  Product,        // K K2
+  Output,         // hands value `in` to the sink as output number `out`
 };
 
 struct Op {
   static constexpr int kMaxParams = 4;
   OpKind kind;
   Activation activation;  // OpKind::Activation only
-  bool trainable;         // OpKind::Dense only: its weights contribute to the NTK
+  bool trainable;         // Dense layers only: the weights contribute to the NTK
   int in;                 // value read
   int out;                // value written (or the output's number)
   std::array<double, kMaxParams> params;

@@ -1,6 +1,9 @@
 #include "program/program.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <limits>
 
 #include "error.hpp"
 
@@ -29,31 +32,78 @@ const ActivationEntry& find_activation(std::string_view name) {
   throw ArchitectureError("unknown activation '" + std::string(name) + "'");
 }
 
-// Assigns buffers in one forward walk: a value frees its slot at its last reader, and an op whose
-// input dies there writes in place.
-void assign_slots(Program& program) {
-  std::vector<int> last_reader(program.values.size(), -1);
-  for (std::size_t k = 0; k < program.ops.size(); ++k) {
-    last_reader[static_cast<std::size_t>(program.ops[k].in)] = static_cast<int>(k);
-  }
-  std::vector<int> free_slots;
-  program.values.front().slot = program.slots++;
+// Buffer of every value, and their number.
+struct Buffers {
+  std::vector<int> of;
+  int count = 0;
+};
+
+// One forward walk: a value frees its buffer at its last reader, and an op whose input dies there
+// writes in place. With `share`, LayerNorm's result lives in the buffer of its input: the two
+// differ in their rows alone.
+Buffers assign_buffers(const Program& program, bool share) {
+  const auto index = [](int value) { return static_cast<std::size_t>(value); };
+  const auto shares = [&](const Op& op) { return share && op.kind == OpKind::LayerNorm; };
+  std::vector<int> owner(program.values.size()), last_reader(program.values.size(), -1);
+  for (std::size_t v = 0; v < owner.size(); ++v) owner[v] = static_cast<int>(v);
   for (std::size_t k = 0; k < program.ops.size(); ++k) {
     const Op& op = program.ops[k];
-    const auto in = static_cast<std::size_t>(op.in);
-    if (last_reader[in] == static_cast<int>(k)) free_slots.push_back(program.values[in].slot);
-    if (op.kind == OpKind::Output) continue;
-    if (free_slots.empty()) free_slots.push_back(program.slots++);
-    program.values[static_cast<std::size_t>(op.out)].slot = free_slots.back();
-    free_slots.pop_back();
+    if (shares(op)) {
+      owner[index(op.out)] = owner[index(op.in)];
+      continue;
+    }
+    for (const int in : {op.in, op.in2}) {
+      if (in >= 0) last_reader[index(owner[index(in)])] = static_cast<int>(k);
+    }
   }
+  Buffers buffers{std::vector<int>(owner.size(), -1), 0};
+  std::vector<int> free_buffers;
+  buffers.of[0] = buffers.count++;
+  for (std::size_t k = 0; k < program.ops.size(); ++k) {
+    const Op& op = program.ops[k];
+    if (shares(op)) {
+      buffers.of[index(op.out)] = buffers.of[index(op.in)];
+      continue;
+    }
+    const int first = owner[index(op.in)], second = op.in2 < 0 ? first : owner[index(op.in2)];
+    const auto release = [&](int value) {
+      if (last_reader[index(value)] == static_cast<int>(k)) {
+        free_buffers.push_back(buffers.of[index(value)]);
+      }
+    };
+    release(first);
+    if (second != first) release(second);
+    if (op.kind == OpKind::Output) continue;
+    if (free_buffers.empty()) free_buffers.push_back(buffers.count++);
+    buffers.of[index(op.out)] = free_buffers.back();
+    free_buffers.pop_back();
+  }
+  return buffers;
+}
+
+// Stands for a zero weight or bias that is trained: its T may be positive where K is zero, but a
+// state stores T / K. The square is far below all that counts, and its inverse is a float.
+constexpr double kAlmostZero = 1e-17;
+
+bool intersect(const std::vector<int>& a, const std::vector<int>& b) {
+  return std::any_of(a.begin(), a.end(),
+                     [&](int source) { return std::binary_search(b.begin(), b.end(), source); });
+}
+
+std::vector<int> merge(const std::vector<int>& a, const std::vector<int>& b) {
+  std::vector<int> both;
+  std::set_union(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(both));
+  return both;
 }
 
 }  // namespace
 
-int ProgramBuilder::add_value(Value value) {
+int ProgramBuilder::add(Op op, Value value) {
+  ++program_.layers;
+  op.out = static_cast<int>(program_.values.size());
+  program_.ops.push_back(op);
   program_.values.push_back(std::move(value));
-  return static_cast<int>(program_.values.size()) - 1;
+  return op.out;
 }
 
 const Value& ProgramBuilder::at(int value) const {
@@ -63,54 +113,169 @@ const Value& ProgramBuilder::at(int value) const {
   return program_.values[static_cast<std::size_t>(value)];
 }
 
-int ProgramBuilder::input() {
-  if (!program_.values.empty()) throw ArchitectureError("a program has one input");
-  return add_value({false, true, false, -1, "the input"});
+// Of the layer that comes next. Layer k makes value k.
+std::string ProgramBuilder::label(std::string_view name) const {
+  return std::string(name) + " (layer " + std::to_string(program_.layers + 1) + ")";
 }
 
-int ProgramBuilder::dense(int value, double weight_std, double bias_std, bool trainable) {
-  const Value in = at(value);
+int ProgramBuilder::input(int columns) {
+  if (!program_.values.empty()) throw ArchitectureError("a program has one input");
+  program_.values.push_back({false, true, false, "the input", false, {0}, columns});
+  return 0;
+}
+
+int ProgramBuilder::dense(int value, double weight_std, double bias_std, bool trainable,
+                          int width) {
+  const Value& in = at(value);
   if (!std::isfinite(weight_std) || !std::isfinite(bias_std)) {
     throw ArchitectureError("Dense: W_std and b_std must be finite");
   }
-  ++program_.layers;
-  const int out = add_value({true, in.signed_rho, in.has_ntk || trainable, -1,
-                             "Dense (layer " + std::to_string(program_.layers) + ")"});
-  program_.ops.push_back({OpKind::Dense,
-                          {},
-                          trainable,
-                          value,
-                          out,
-                          {std::fabs(weight_std), std::fabs(bias_std), 0, 0}});
+  const Op op{OpKind::Dense, {}, trainable, value, 0, {std::fabs(weight_std), std::fabs(bias_std)}};
+  const int out = static_cast<int>(program_.values.size());
+  return add(op,
+             {true, in.signed_rho, in.has_ntk || trainable, label("Dense"), true, {out}, width});
+}
+
+int ProgramBuilder::dense_standard(int value, double weight_std, std::optional<double> bias_std,
+                                   bool trainable, int width, double scale) {
+  const Value& in = at(value);
+  const int inputs = in.width;
+  if (inputs == 0) {
+    throw ArchitectureError(label("Dense") + " in standard parameterization follows " +
+                            in.produced +
+                            ", which joins branches of different widths, and so has no number of "
+                            "inputs: give the branches one out_dim");
+  }
+  if (!trainable) return dense(value, weight_std, bias_std.value_or(0), false, width);
+  if (!(scale > 0) || !std::isfinite(scale)) {
+    throw ArchitectureError("Dense: s must be finite and positive");
+  }
+  const double own = std::sqrt(inputs / scale);
+  const int out = dense(value, weight_std, bias_std.value_or(0), true, width);
+  Op& op = program_.ops.back();
+  op.kind = OpKind::StandardDense;
+  op.params[0] = std::max(op.params[0], kAlmostZero * own);
+  if (bias_std) op.params[1] = std::max(op.params[1], kAlmostZero);
+  op.params[2] = own;
+  op.params[3] = bias_std ? 1 : 0;
   return out;
 }
 
 int ProgramBuilder::activation(int value, std::string_view name,
                                const std::vector<double>& params) {
   const ActivationEntry& entry = find_activation(name);
-  const Value in = at(value);
-  const std::string label =
-      std::string(name) + " (layer " + std::to_string(program_.layers + 1) + ")";
+  const Value& in = at(value);
+  const std::string own = label(name);
   if (!in.gaussian) {
     throw ArchitectureError(
-        label + " follows " + in.produced +
+        own + " follows " + in.produced +
         ", whose distribution is not a mean-zero Gaussian: put a Dense layer in between");
   }
   if (params.size() != entry.params) {
-    throw ArchitectureError(label + " takes " + std::to_string(entry.params) + " parameters (" +
+    throw ArchitectureError(own + " takes " + std::to_string(entry.params) + " parameters (" +
                             std::string(entry.param_names) + "), got " +
                             std::to_string(params.size()));
   }
   Op op{OpKind::Activation, entry.id, false, value, 0, {}};
   for (std::size_t k = 0; k < params.size(); ++k) {
-    if (!std::isfinite(params[k])) throw ArchitectureError(label + ": parameters must be finite");
+    if (!std::isfinite(params[k])) throw ArchitectureError(own + ": parameters must be finite");
     op.params[k] = params[k];
   }
-  ++program_.layers;
-  op.out = add_value(
-      {false, in.signed_rho && !entry.nonnegative(op.params.data()), in.has_ntk, -1, label});
-  program_.ops.push_back(op);
-  return op.out;
+  const bool signed_rho = in.signed_rho && !entry.nonnegative(op.params.data());
+  return add(op, {false, signed_rho, in.has_ntk, own, false, in.sources, in.width});
+}
+
+int ProgramBuilder::layer_norm(int value, double eps) {
+  Value out = at(value);
+  const std::string own = label("LayerNorm");
+  if (!out.mean_zero) {
+    throw ArchitectureError(own + " follows " + out.produced +
+                            ", whose channels may have a mean that is not zero, which LayerNorm "
+                            "would subtract: put a Dense layer in between");
+  }
+  if (!(eps >= 0) || !std::isfinite(eps)) {
+    throw ArchitectureError(own + ": eps must be finite and not negative");
+  }
+  out.produced = own;
+  return add({OpKind::LayerNorm, {}, false, value, 0, {eps}}, std::move(out));
+}
+
+int ProgramBuilder::dropout(int value, double keep) {
+  Value out = at(value);
+  const std::string own = label("Dropout");
+  if (!(keep > 0 && keep <= 1)) {
+    throw ArchitectureError(own + ": the keep probability must be in (0, 1]");
+  }
+  if (keep == 1) return value;
+  if (intersect(out.sources, {0})) {
+    throw ArchitectureError(own +
+                            " drops columns of the input: they are finitely many, so that the "
+                            "kernel would stay random: put a Dense layer in between");
+  }
+  out.gaussian = false;  // a mixture of a Gaussian and zero
+  out.produced = own;
+  return add({OpKind::Dropout, {}, false, value, 0, {keep}}, std::move(out));
+}
+
+void ProgramBuilder::require_independent(const std::string& name, const Value& a,
+                                         const Value& b) const {
+  if (!intersect(a.sources, b.sources)) return;
+  throw ArchitectureError(
+      name + " joins " + a.produced + " and " + b.produced +
+      ", which are not independent: both reach back to the same units without weights of their own "
+      "in between. Put a Dense layer into all branches but one");
+}
+
+// Channel i of both branches, z_i = a_i + b_i: the mean of z_i z_i' over channels is K_a + K_b plus
+// the means of a_i b_i' and b_i a_i', which vanish if the branches are independent and at least one
+// of them has mean zero. The same for T, whose mixed terms are sums over products of the
+// derivatives by common parameters: independent weights with mean zero in one factor.
+int ProgramBuilder::fan_in_sum(int value, int other) {
+  const Value &a = at(value), &b = at(other);
+  const std::string own = label("FanInSum");
+  require_independent(own, a, b);
+  if (!a.mean_zero && !b.mean_zero) {
+    throw ArchitectureError(own + " adds " + a.produced + " and " + b.produced +
+                            ", both of which may have a mean that is not zero: the product of the "
+                            "means would enter the kernel. End all branches but one with a Dense "
+                            "layer");
+  }
+  return add(
+      {OpKind::Sum, {}, false, value, 0, {1, 1}, other},
+      {a.gaussian && b.gaussian, a.signed_rho || b.signed_rho, a.has_ntk || b.has_ntk, own,
+       a.mean_zero && b.mean_zero, merge(a.sources, b.sources), a.width == b.width ? a.width : 0});
+}
+
+// The mean of a_i b_i a_i' b_i' over channels is K_a K_b for independent branches.
+int ProgramBuilder::fan_in_product(int value, int other) {
+  const Value &a = at(value), &b = at(other);
+  const std::string own = label("FanInProd");
+  require_independent(own, a, b);
+  return add(
+      {OpKind::Product, {}, false, value, 0, {}, other},
+      {false, a.signed_rho || b.signed_rho, a.has_ntk || b.has_ntk, own, a.mean_zero || b.mean_zero,
+       merge(a.sources, b.sources), a.width == b.width ? a.width : 0});
+}
+
+// Channels of different branches never meet, so nothing has to be independent; but not all have the
+// same variance, so the whole is not Gaussian.
+int ProgramBuilder::fan_in_concat(int value, int other) {
+  const Value &a = at(value), &b = at(other);
+  const std::string own = label("FanInConcat");
+  for (const Value* in : {&a, &b}) {
+    if (in->width == 0) {
+      throw ArchitectureError(own + " follows " + in->produced +
+                              ", which joins branches of different widths, and so has no number "
+                              "of channels: give the branches one out_dim");
+    }
+  }
+  const double width = static_cast<double>(a.width) + b.width;
+  if (width > std::numeric_limits<int>::max()) {
+    throw ArchitectureError(own + ": more channels than an integer can count");
+  }
+  return add({OpKind::Sum, {}, false, value, 0, {a.width / width, b.width / width}, other},
+             {false, a.signed_rho || b.signed_rho, a.has_ntk || b.has_ntk, own,
+              a.mean_zero && b.mean_zero, merge(a.sources, b.sources), a.width + b.width});
 }
 
 void ProgramBuilder::output(int value) {
@@ -121,7 +286,13 @@ void ProgramBuilder::output(int value) {
 Program ProgramBuilder::build() {
   if (program_.values.empty()) throw ArchitectureError("the program has no input");
   if (program_.outputs == 0) throw ArchitectureError("the program has no output");
-  assign_slots(program_);
+  const Buffers pairs = assign_buffers(program_, true), rows = assign_buffers(program_, false);
+  program_.slots = pairs.count;
+  program_.row_slots = rows.count;
+  for (std::size_t v = 0; v < program_.values.size(); ++v) {
+    program_.values[v].slot = pairs.of[v];
+    program_.values[v].row_slot = rows.of[v];
+  }
   return std::move(program_);
 }
 

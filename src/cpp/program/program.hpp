@@ -4,6 +4,7 @@
 // reads it; `slot` gives it a buffer number, and buffers are reused as soon as they are free.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,14 +18,21 @@ struct Value {
   bool gaussian;         // mean-zero Gaussian, fresh weights: an activation may follow
   bool signed_rho;       // some pair may have a negative correlation
   bool has_ntk;          // a trainable layer lies before it: T is not identically zero
-  int slot;              // buffer that holds it
   std::string produced;  // "Dense (layer 3)", for messages
+  bool mean_zero;        // the mean over channels is zero: LayerNorm and a sum may follow
+  // The Dense outputs (or the input) of which channel i of this value is a function, channel i of
+  // each alone: values without a common source are independent. Sorted.
+  std::vector<int> sources;
+  int width;          // channels; 0: of a sum or product of different widths
+  int slot = -1;      // buffer of the pairs of this value, shared with what LayerNorm makes of it
+  int row_slot = -1;  // buffer of its rows
 };
 
 struct Program {
   std::vector<Op> ops;
   std::vector<Value> values;
   int slots = 0;
+  int row_slots = 0;
   int outputs = 0;
   int layers = 0;  // ops that are not outputs
 };
@@ -32,17 +40,31 @@ struct Program {
 class ProgramBuilder {
  public:
   // The input: K = x.x'/d, T = 0. Called once, first.
-  int input();
+  int input(int columns = 1);
   // z = W_std / sqrt(n_in) W a + b_std b with fresh weights.
-  int dense(int value, double weight_std, double bias_std, bool trainable);
+  int dense(int value, double weight_std, double bias_std, bool trainable, int width = 1);
+  // z = W a + b with entries of standard deviation W_std / sqrt(n_in) and b_std, which are trained
+  // themselves: T' = n_in / scale K + [bias] + W_std^2 T.
+  int dense_standard(int value, double weight_std, std::optional<double> bias_std, bool trainable,
+                     int width, double scale);
   int activation(int value, std::string_view name, const std::vector<double>& params);
+  // (z - mean) / sqrt(variance + eps), mean and variance over the channels of each sample.
+  int layer_norm(int value, double eps);
+  // Keeps each channel of each sample with probability `keep`, divided by it; drops the others.
+  int dropout(int value, double keep);
+  int fan_in_sum(int value, int other);
+  int fan_in_product(int value, int other);
+  // Channels of one after those of the other.
+  int fan_in_concat(int value, int other);
   void output(int value);
   // Checks what only the whole can show, assigns slots. The builder is spent afterwards.
   Program build();
 
  private:
-  int add_value(Value value);
+  int add(Op op, Value value);
   const Value& at(int value) const;
+  std::string label(std::string_view name) const;
+  void require_independent(const std::string& name, const Value& a, const Value& b) const;
   Program program_;
 };
 

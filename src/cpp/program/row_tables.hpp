@@ -6,6 +6,7 @@
 
 #include "backend/parallel.hpp"
 #include "program/program.hpp"
+#include "program/row_steps.hpp"
 
 namespace ntkfast {
 
@@ -48,8 +49,6 @@ class RowTables {
   double conditioning_ = 1;
 };
 
-// Numbers that a row contributes to one op.
-int column_count(const Op& op);
 // Numbers of a row in all tables of a program.
 int table_width(const Program& program);
 

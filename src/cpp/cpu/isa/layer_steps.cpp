@@ -1,4 +1,4 @@
-// The loops of all ops but activations. Built once per instruction set.
+// The loops of the dense layers. Built once per instruction set.
 #include "cpu/isa/loops.hpp"
 #include "cpu/isa/steps.hpp"
 #include "math/deficit.hpp"
@@ -39,6 +39,44 @@ void dense_step(const Step<T>& step, const TileRow<T>& row) {
   }
 }
 
+// Standard parameterization, trainable: the layer's own part of T is g^2 K_in + e^2, not K. It is
+// formed before s is written: the step may run in place.
+template <class T, bool kSigned, bool kBias, bool kTau>
+void standard_dense_step(const Step<T>& step, const TileRow<T>& row) {
+  const T* s_in = row.s[step.in];
+  const T* tau_in = row.tau[step.in];
+  T* s_out = row.s[step.out];
+  T* tau_out = row.tau[step.out];
+  if constexpr (kBias) {
+    const T ri = step.left[0][row.i], ti = step.left[1][row.i];
+    const T gi = step.left[2][row.i], ei = step.left[3][row.i];
+    const T *r = step.right[0] + row.j0, *t = step.right[1] + row.j0;
+    const T *g = step.right[2] + row.j0, *e = step.right[3] + row.j0;
+    NTKFAST_INDEPENDENT
+    for (int j = 0; j < row.n; ++j) {
+      const T s = s_in[j];
+      const T own = (gi * g[j]) * correlation<T, kSigned>(s) + ei * e[j];
+      s_out[j] = affine_deficit<T, kSigned>(s, ri, ti, r[j], t[j]);
+      tau_out[j] = kTau ? (ri * r[j]) * tau_in[j] + own : own;
+    }
+  } else {
+    const T share = step.constants[0];
+    NTKFAST_INDEPENDENT
+    for (int j = 0; j < row.n; ++j) {
+      const T s = s_in[j];
+      const T own = share * correlation<T, kSigned>(s);
+      s_out[j] = s;
+      tau_out[j] = kTau ? tau_in[j] + own : own;
+    }
+  }
+}
+
+template <class T, bool kSigned, bool kBias>
+StepFunction<T> standard_dense_function(TauMode mode) {
+  return mode == TauMode::Add ? standard_dense_step<T, kSigned, kBias, true>
+                              : standard_dense_step<T, kSigned, kBias, false>;
+}
+
 template <class T, bool kSigned, bool kBias>
 StepFunction<T> dense_function(TauMode mode) {
   switch (mode) {
@@ -59,6 +97,14 @@ StepFunction<T> dense_function(TauMode mode) {
 template <class T>
 StepFunction<T> layer_function(const Op& op, bool signed_rho, TauMode mode) {
   const bool bias = op.params[1] != 0;
+  if (op.kind == OpKind::StandardDense && mode != TauMode::None) {
+    if (signed_rho) {
+      return bias ? standard_dense_function<T, true, true>(mode)
+                  : standard_dense_function<T, true, false>(mode);
+    }
+    return bias ? standard_dense_function<T, false, true>(mode)
+                : standard_dense_function<T, false, false>(mode);
+  }
   if (signed_rho) {
     return bias ? dense_function<T, true, true>(mode) : dense_function<T, true, false>(mode);
   }

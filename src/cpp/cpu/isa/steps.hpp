@@ -8,9 +8,15 @@ namespace ntkfast::cpu::NTKFAST_ISA {
 template <class T>
 using StepFunction = void (*)(const Step<T>&, const TileRow<T>&);
 
-// All ops but activations; layer_steps.cpp.
+// The dense layers; layer_steps.cpp.
 template <class T>
 StepFunction<T> layer_function(const Op& op, bool signed_rho, TauMode mode);
+
+// Dropout, and the ops that join two values; branch_steps.cpp.
+template <class T>
+StepFunction<T> dropout_function(bool signed_rho, bool tau);
+template <class T>
+StepFunction<T> join_function(const Op& op, bool signed1, bool signed2, TauMode mode);
 
 // One activation each; activation_step.cpp, built once per activation to keep files small.
 template <class T, Activation kActivation>

@@ -24,8 +24,9 @@ namespace {
 
 template <class T>
 StepFunction<T> step_function(const Op& op, bool signed_rho, TauMode mode) {
-  if (op.kind != OpKind::Activation) return layer_function<T>(op, signed_rho, mode);
   const bool tau = mode != TauMode::None;
+  if (op.kind == OpKind::Dropout) return dropout_function<T>(signed_rho, tau);
+  if (op.kind != OpKind::Activation) return layer_function<T>(op, signed_rho, mode);
   switch (op.activation) {
 #define NTKFAST_CASE(name, dual, params) \
   case Activation::name:                 \
@@ -263,8 +264,9 @@ double half_distance(const T* x, double a, const T* z, double b, std::int64_t d)
 
 template <class T>
 constexpr TileKernels<T> kKernels = {
-    step_function<T>, load<T>,       write_nngp<T>,  write_ntk<T>, transpose<T>,
-    copy<T>,          finish_stores, sum_squares<T>, center<T>,    half_distance<T>,
+    step_function<T>, join_function<T>, load<T>,          write_nngp<T>,
+    write_ntk<T>,     transpose<T>,     copy<T>,          finish_stores,
+    sum_squares<T>,   center<T>,        half_distance<T>,
 };
 
 }  // namespace
