@@ -18,7 +18,7 @@ from ._gram import Kernels, kernels_of
 from .config import config
 from .layers import *
 from .models import mlp
-from .network import Network, serial
+from .network import Network, repeat, serial
 from .serialization import from_dict
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ __all__ = [
     "mlp",
     "models",
     "plot",
+    "repeat",
     "serial",
     "sklearn",
     "solve",

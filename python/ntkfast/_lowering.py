@@ -3,39 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from functools import lru_cache
 
 from . import _core
-from ._validate import got
 from .errors import ArchitectureError
-from .layers import Dense, Layer
+from .layers import Dense, FanInConcat, FanOut, Layer, Parallel
+from .layers.base import flatten
+from .layers.branches import FanIn, leaves
 
 __all__ = ["compile_program", "flatten"]
 
-
-def flatten(layers: Iterable[object]) -> tuple[Layer, ...]:
-    """Return the layers, with a network replaced by its own."""
-    flat: list[Layer] = []
-    for layer in layers:
-        if isinstance(layer, Layer):
-            flat.append(layer)
-        elif isinstance(inner := getattr(layer, "layers", None), tuple):
-            flat.extend(flatten(inner))
-        elif isinstance(layer, type) and issubclass(layer, Layer):
-            raise TypeError(f"serial() takes layers, got the class: write {layer.__name__}(...)")
-        elif isinstance(layer, (list, tuple)):
-            raise TypeError(f"serial() takes layers, {got(layer)}: write serial(*layers)")
-        else:
-            raise TypeError(f"serial() takes layers, {got(layer)}")
-    return tuple(flat)
+#: What layers hand on: one value of the program, or one for each branch.
+State = int | tuple[int, ...]
 
 
-def compile_program(*sequences: tuple[Layer, ...], width: int) -> _core.Program:
+def compile_program(*sequences: tuple[Layer, ...], width: int | None) -> _core.Program:
     """Return the program of one or several sequences for data of so many columns.
 
-    It has one output per sequence, in this order. What sequences have in common from their first
-    layer on is computed once.
+    None stands for a width that is not known yet. The program has one output per sequence, in this
+    order. What sequences have in common from their first layer on is computed once.
 
     Raises
     ------
@@ -44,46 +31,104 @@ def compile_program(*sequences: tuple[Layer, ...], width: int) -> _core.Program:
     """
     if not all(sequences):
         raise ArchitectureError("serial() needs at least one layer, got none")
-    # Only "sqrt_dim" reads the width: all other networks share one program for all widths.
-    reads_width = any(_reads_width(layers[0]) for layers in sequences)
-    return _compile(sequences, width if reads_width else 1)
+    # Few networks read the width: all others share one program for all widths.
+    reads_width = any(_reads_width(layer) for layers in sequences for layer in leaves(layers))
+    return _compile(sequences, width if reads_width else None)
 
 
 # A cache beside the networks, not in them, keeps them plain values: nothing to rebuild after a
 # pickle or a copy, and equal networks share a program.
 @lru_cache(maxsize=256)
-def _compile(sequences: tuple[tuple[Layer, ...], ...], width: int) -> _core.Program:
-    builder = _core.Builder()
-    start = builder.input()
-    lowered: list[str] = []  # the layers that the core has seen
-    known: dict[tuple[int, Layer], int] = {}  # a value and a layer applied to it -> the result
+def _compile(sequences: tuple[tuple[Layer, ...], ...], width: int | None) -> _core.Program:
+    lowering = _Lowering(width)
     for layers in sequences:
-        value = start
+        lowering.builder.output(lowering.one_value(layers, lowering.start, ""))
+    return lowering.builder.build()
+
+
+class _Lowering:
+    """One walk through the layers, branch by branch."""
+
+    def __init__(self, width: int | None) -> None:
+        self.builder = _core.Builder()
+        self.width = 1 if width is None else width
+        self.start = self.builder.input(-1 if width is None else width)
+        self.made_by = ["the input"]  # what the user calls the layer that made each value
+        self.known: dict[tuple[State, Layer], State] = {}  # what a layer makes of a state
+
+    def one_value(self, layers: tuple[Layer, ...], value: int, inside: str) -> int:
+        """Lower a sequence that must end in one value; `inside` says which branch it is."""
+        state: State = value
         for i, layer in enumerate(layers, start=1):
-            where = f"layer {i} of {len(layers)}, {layer!r}"
-            if i > 1 and _reads_width(layer):
+            place = f"layer {i} of {len(layers)}{inside}"
+            if inside:  # branches are independent: equal layers on one value have weights each
+                state = self.layer(layer, state, place)
+                continue
+            if (state, layer) not in self.known:
+                self.known[state, layer] = self.layer(layer, state, place)
+            state = self.known[state, layer]
+        if isinstance(state, tuple):
+            what = inside.removeprefix(" in ") or "the network"
+            raise ArchitectureError(
+                f"{what} ends with {len(state)} values: join them with FanInSum(), FanInProd() or "
+                "FanInConcat()"
+            )
+        return state
+
+    def layer(self, layer: Layer, state: State, place: str) -> State:
+        where = f"{place}, {layer!r}"
+        if isinstance(layer, Parallel):
+            return self.parallel(layer, state, place)
+        if isinstance(layer, FanIn):
+            if not isinstance(state, tuple):
                 raise ArchitectureError(
-                    f'{where}: W_std="sqrt_dim" is defined by the number of columns of the data, '
-                    "and so for the first layer only"
+                    f"{where} joins branches, and there are none: FanOut(...) and parallel(...) "
+                    "come before it"
                 )
-            if (value, layer) not in known:
-                try:
-                    result = layer.lower(builder, value, width)
-                except _core.ArchitectureError as error:
-                    words = _in_users_words(str(error), [*lowered, where])
-                    raise ArchitectureError(words) from error
-                if result != value:  # Identity adds nothing
-                    lowered.append(where)
-                known[value, layer] = result
-            value = known[value, layer]
-        builder.output(value)
-    return builder.build()
+            value = state[0]
+            for other in state[1:]:
+                value = self.named(where, layer.join, value, other)
+            return value
+        if isinstance(state, tuple):
+            raise ArchitectureError(
+                f"{where} gets {len(state)} values: put what works on each of them into "
+                "parallel(...), or join them first"
+            )
+        if isinstance(layer, FanOut):
+            return (state,) * layer.num
+        return self.named(where, layer.lower, state, self.width)
 
+    def parallel(self, layer: Parallel, state: State, place: str) -> tuple[int, ...]:
+        count, given = len(layer.branches), len(state) if isinstance(state, tuple) else 1
+        if not isinstance(state, tuple) or count != given:
+            raise ArchitectureError(
+                f"{place}, parallel(...) with {count} branches, gets {given} "
+                f"value{'s' * (given > 1)}: FanOut({count}) has to come before it"
+            )
+        return tuple(
+            self.one_value(branch, value, f" in branch {k} of {place}")
+            for k, (branch, value) in enumerate(zip(layer.branches, state, strict=True), start=1)
+        )
 
-def _in_users_words(message: str, lowered: list[str]) -> str:
-    """Put the user's layers where the core names its own, such as "ABRelu (layer 2)"."""
-    return re.sub(r"\w+ \(layer (\d+)\)", lambda found: lowered[int(found[1]) - 1], message)
+    def named(self, where: str, lower: Callable[..., int], *arguments: int) -> int:
+        """Append one layer to the program; errors of the core name it as the user does."""
+        try:
+            value = lower(self.builder, *arguments)
+        except (_core.ArchitectureError, ArchitectureError) as error:
+            message = self.in_users_words(str(error), where)
+            raise ArchitectureError(message) from error
+        if value == len(self.made_by):  # Identity adds nothing
+            self.made_by.append(where)
+        return value
+
+    def in_users_words(self, message: str, where: str) -> str:
+        """Put the user's layers where the core names its own, such as "ABRelu (layer 2)"."""
+        names = [*self.made_by, where]
+        message = re.sub(r"\w+ \(layer (\d+)\)", lambda found: names[int(found[1])], message)
+        return message if where in message else f"{where}: {message}"
 
 
 def _reads_width(layer: Layer) -> bool:
-    return isinstance(layer, Dense) and layer.W_std == "sqrt_dim"
+    if isinstance(layer, Dense):
+        return layer.W_std == "sqrt_dim" or layer.parameterization == "standard"
+    return isinstance(layer, FanInConcat)

@@ -45,6 +45,16 @@ def whole_number(name: str, value: object, *, minimum: int) -> int:
     return int(value)
 
 
+def channel_axis(name: str, axis: object) -> int:
+    """Return -1 if axis is that of the channels, the last of two."""
+    expected = "-1, the axis of the channels"
+    if isinstance(axis, bool) or not isinstance(axis, Integral):
+        raise TypeError(f"{name} must be {expected}, {got(axis)}")
+    if axis not in (-1, 1):
+        raise ValueError(f"{name} must be {expected}, {got(axis)}")
+    return -1
+
+
 def flag(name: str, value: object) -> bool:
     """Return value if it is True or False (NumPy's bool included)."""
     if type(value).__name__ not in ("bool", "bool_"):

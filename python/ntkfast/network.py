@@ -11,11 +11,11 @@ from ._arrays import prepare
 from ._gram import Kernels, diagonals, grams, kernels_of, translated
 from ._lowering import compile_program, flatten
 from ._threads import resolve_threads
-from ._validate import choice
+from ._validate import choice, whole_number
 from .config import resolve_isa
 from .layers import Layer
 
-__all__ = ["Kernels", "Network", "serial"]
+__all__ = ["Kernels", "Network", "repeat", "serial"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,7 +38,8 @@ class Network:
     Attributes
     ----------
     layers : tuple of Layer
-        The layers from input to output; nested networks are flattened.
+        The layers from input to output; nested networks are flattened, branches are held by
+        `Parallel`.
 
     Examples
     --------
@@ -53,7 +54,8 @@ class Network:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", flatten(self.layers))
-        compile_program(self.layers, width=1)  # an illegal network fails here, not at its first use
+        # An illegal network fails here, not at its first use.
+        compile_program(self.layers, width=None)
 
     def __repr__(self) -> str:
         return f"serial({', '.join(map(repr, self.layers))})"
@@ -328,3 +330,34 @@ def serial(*layers: Layer | Network) -> Network:
     serial(Dense(), Relu(), Dense(), Relu(), Dense())
     """
     return Network(layers)  # type: ignore[arg-type]  # flattened to layers there
+
+
+def repeat(block: Layer | Network | Iterable[Layer | Network], times: int) -> Network:
+    """Return the network that applies a block several times, with new weights each time.
+
+    Parameters
+    ----------
+    block : Layer, Network, or list of them
+        What to repeat.
+    times : int
+        How often, >= 1.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or is out of range.
+    ArchitectureError
+        If the sequence has no kernel.
+
+    Examples
+    --------
+    >>> import ntkfast as nk
+    >>> nk.repeat([nk.Dense(2**0.5), nk.Relu()], 2)
+    serial(Dense(W_std=1.4142135623730951), Relu(), Dense(W_std=1.4142135623730951), Relu())
+    """
+    layers = tuple(block) if isinstance(block, (list, tuple)) else (block,)
+    return Network(flatten(layers, "repeat") * whole_number("times", times, minimum=1))

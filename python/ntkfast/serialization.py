@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._validate import got, known
 from .errors import ArchitectureError
-from .layers import LAYERS, Dense, Layer
+from .layers import LAYERS, Dense, Layer, Parallel
 
 if TYPE_CHECKING:
     from .network import Network
@@ -23,7 +23,7 @@ __all__ = ["from_dict", "to_dict"]
 
 def to_dict(net: Network) -> dict[str, Any]:
     """Return a network as a dictionary of plain JSON values; see `Network.to_dict`."""
-    return {"type": "serial", "layers": [_write(layer) for layer in net.layers]}
+    return _write_serial(net.layers)
 
 
 def from_dict(d: Mapping[str, Any]) -> Network:
@@ -32,7 +32,8 @@ def from_dict(d: Mapping[str, Any]) -> Network:
     Parameters
     ----------
     d : mapping
-        ``{"type": "serial", "layers": [...]}``, nested at will, or one layer.
+        ``{"type": "serial", "layers": [...]}``, nested at will, or one layer; the layers of
+        ``{"type": "parallel", "layers": [...]}`` are its branches.
 
     Returns
     -------
@@ -57,10 +58,25 @@ def from_dict(d: Mapping[str, Any]) -> Network:
     return serial(*_read(d, "the network"))
 
 
+def _write_serial(layers: tuple[Layer, ...]) -> dict[str, Any]:
+    return {"type": "serial", "layers": [_write(layer) for layer in layers]}
+
+
 def _write(layer: Layer) -> dict[str, Any]:
+    if isinstance(layer, Parallel):
+        branches = (
+            _write(branch[0]) if len(branch) == 1 else _write_serial(branch)
+            for branch in layer.branches
+        )
+        return {"type": "parallel", "layers": list(branches)}
     arguments = {spec.name: getattr(layer, spec.name) for spec in fields(layer)}
-    if arguments.get("trainable") is True:
-        del arguments["trainable"]
+    if isinstance(layer, Dense):
+        if layer.trainable:
+            del arguments["trainable"]
+        if layer.parameterization == "standard":
+            arguments["s"] = list(layer.s)
+        else:
+            del arguments["s"]
     return {"type": type(layer).__name__, **arguments}
 
 
@@ -73,21 +89,29 @@ def _read(d: object, where: str) -> Iterator[Layer]:
     if name is None:
         raise ArchitectureError(f'{where} has no "type" key, {got(d)}')
     if name == "serial":
-        yield from _read_serial(arguments, where)
+        for i, layer in enumerate(_layers(name, arguments, where), start=1):
+            yield from _read(layer, f"layer {i} of {where}")
+    elif name == "parallel":
+        branches = _layers(name, arguments, where)
+        read = [tuple(_read(d, f"branch {i} of {where}")) for i, d in enumerate(branches, start=1)]
+        try:
+            yield Parallel(tuple(read))
+        except ArchitectureError as error:
+            raise ArchitectureError(f"{where}: {error}") from error
     else:
         yield _read_layer(name, arguments, where)
 
 
-def _read_serial(arguments: dict[str, Any], where: str) -> Iterator[Layer]:
+def _layers(name: str, arguments: dict[str, Any], where: str) -> list[Any]:
+    """Return the layers of a "serial" or the branches of a "parallel"."""
     layers = arguments.pop("layers", None)
     if not isinstance(layers, (list, tuple)):
-        raise ArchitectureError(f'{where} (serial): "layers" must be a list, {got(layers)}')
+        raise ArchitectureError(f'{where} ({name}): "layers" must be a list, {got(layers)}')
     if arguments:
         raise ArchitectureError(
-            f"{where} (serial): unknown argument {known(arguments)}; the only one is layers"
+            f"{where} ({name}): unknown argument {known(arguments)}; the only one is layers"
         )
-    for i, layer in enumerate(layers, start=1):
-        yield from _read(layer, f"layer {i} of {where}")
+    return list(layers)
 
 
 def _read_layer(name: object, arguments: dict[str, Any], where: str) -> Layer:
@@ -95,10 +119,8 @@ def _read_layer(name: object, arguments: dict[str, Any], where: str) -> Layer:
     if cls is None:
         raise ArchitectureError(
             f"{where}: unknown or not yet supported layer {name!r}; "
-            f"this version knows serial, {known(LAYERS)}"
+            f"this version knows serial, parallel, {known(LAYERS)}"
         )
-    if cls is Dense:  # the format gives it an "s", which means something in "standard" alone
-        arguments.pop("s", None)
     names = {spec.name for spec in fields(cls)}
     if unknown := set(arguments) - names:
         raise ArchitectureError(

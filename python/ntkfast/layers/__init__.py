@@ -6,18 +6,25 @@ printing follow from its dataclass fields. The formulas are in the C++ core.
 
 from __future__ import annotations
 
-from . import dense, error_function, piecewise_linear
+from . import branches, dense, error_function, normalization, piecewise_linear
 from .base import Activation, Layer
+from .branches import *
 from .dense import *
 from .error_function import *
+from .normalization import *
 from .piecewise_linear import *
 
 __all__ = ["LAYERS", "Activation", "Layer"]
 __all__ += dense.__all__
 __all__ += piecewise_linear.__all__
 __all__ += error_function.__all__
+__all__ += normalization.__all__
+__all__ += branches.__all__
+
+# Of no use in the file format, where "parallel" is written as "serial" is.
+_NOT_LAYERS = ("LAYERS", "Activation", "Layer", "Parallel", "parallel")
 
 # The one registry: name in the file format and at the top level of the package -> class.
 LAYERS: dict[str, type[Layer]] = {
-    name: globals()[name] for name in __all__ if name not in ("LAYERS", "Activation", "Layer")
+    name: globals()[name] for name in __all__ if name not in _NOT_LAYERS
 }

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from .._validate import finite_number
+from .._validate import finite_number, got
 
 if TYPE_CHECKING:
     from .._core import Builder
 
-__all__ = ["Activation", "Layer"]
+__all__ = ["Activation", "Layer", "flatten"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,3 +60,20 @@ class Activation(Layer):
 
     def _mean_squared_slope(self) -> float:
         raise NotImplementedError(f"{type(self).__name__} has no critical W_std")
+
+
+def flatten(layers: Iterable[object], taker: str = "serial") -> tuple[Layer, ...]:
+    """Return the layers, with a network replaced by its own; errors name the function `taker`."""
+    flat: list[Layer] = []
+    for layer in layers:
+        if isinstance(layer, Layer):
+            flat.append(layer)
+        elif isinstance(inner := getattr(layer, "layers", None), tuple):
+            flat.extend(flatten(inner, taker))
+        elif isinstance(layer, type) and issubclass(layer, Layer):
+            raise TypeError(f"{taker}() takes layers, got the class: write {layer.__name__}(...)")
+        elif isinstance(layer, (list, tuple)):
+            raise TypeError(f"{taker}() takes layers, {got(layer)}: write {taker}(*layers)")
+        else:
+            raise TypeError(f"{taker}() takes layers, {got(layer)}")
+    return tuple(flat)

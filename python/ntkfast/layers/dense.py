@@ -20,6 +20,10 @@ __all__ = ["Dense"]
 class Dense(Layer):
     """Fully-connected layer ``z = W_std/sqrt(n_in) W a + b_std b`` with N(0, 1) parameters.
 
+    In standard parameterization the factors are part of the parameters, ``z = W a + b``. Training
+    then moves wide layers more, and the layer's own part of the NTK is ``n_in/s[0] K_in + 1``, the
+    1 with a bias only, instead of K (Sohl-Dickstein et al. 2020).
+
     Parameters
     ----------
     W_std : float or "sqrt_dim", default 1.0
@@ -27,20 +31,24 @@ class Dense(Layer):
         is the square root of the number of input columns, so that ``K = x.x'`` instead of
         ``x.x'/d`` (the convention of Arora et al. 2019, see `ntkfast.models.arora`).
     b_std : float or None, default None
-        Standard deviation of the bias, >= 0; None means no bias.
+        Standard deviation of the bias, >= 0; None means no bias. 0 is a bias that starts at zero,
+        which makes a difference to the NTK in standard parameterization.
     out_dim : int, default 1
-        Width; no effect on an infinite-width kernel, kept for serialisation.
+        Width: the n_in of the next layer, and the weight of a branch in `FanInConcat`. No effect
+        otherwise.
     trainable : bool, default True
         False freezes the layer at initialisation: it adds nothing of its own to the NTK.
-    parameterization : {"ntk"}, default "ntk"
-        "standard" is known to the file format but not supported by this version.
+    parameterization : {"ntk", "standard"}, default "ntk"
+        What is trained, see above.
+    s : pair of float, default (1, 1)
+        Ratios of the finite width to the width that ``out_dim`` gives, of the layer before and of
+        this one, in standard parameterization: only the first enters the kernel. (1, 1) always in
+        the other parameterization, where it means nothing.
 
     Raises
     ------
     TypeError, ValueError
         If an argument has the wrong type, is not finite or is negative.
-    ArchitectureError
-        If ``parameterization="standard"``.
 
     Examples
     --------
@@ -54,6 +62,7 @@ class Dense(Layer):
     out_dim: int = 1
     trainable: bool = field(default=True, kw_only=True)
     parameterization: str = field(default="ntk", kw_only=True)
+    s: tuple[float, float] = field(default=(1.0, 1.0), kw_only=True)
 
     def __post_init__(self) -> None:
         if isinstance(self.W_std, str):
@@ -70,12 +79,28 @@ class Dense(Layer):
         object.__setattr__(self, "out_dim", out_dim)
         object.__setattr__(self, "trainable", flag("Dense(trainable=...)", self.trainable))
         choice("Dense(parameterization=...)", self.parameterization, ("ntk", "standard"))
-        if self.parameterization == "standard":
-            raise ArchitectureError(
-                'Dense(parameterization="standard") is not supported by this version of ntkfast; '
-                'expected parameterization="ntk"'
-            )
+        s = _two_ratios(self.s) if self.parameterization == "standard" else (1.0, 1.0)
+        object.__setattr__(self, "s", s)
 
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
+        if isinstance(self.W_std, str) and value != 0:
+            raise ArchitectureError(
+                'W_std="sqrt_dim" is defined by the number of columns of the data, and so for the '
+                "first layer only"
+            )
         W_std = math.sqrt(width) if isinstance(self.W_std, str) else self.W_std
-        return builder.dense(value, W_std, self.b_std or 0.0, self.trainable)
+        if self.parameterization == "standard":
+            return builder.dense_standard(
+                value, W_std, self.b_std, self.trainable, self.out_dim, self.s[0]
+            )
+        return builder.dense(value, W_std, self.b_std or 0.0, self.trainable, self.out_dim)
+
+
+def _two_ratios(s: object) -> tuple[float, float]:
+    name = "Dense(s=...)"
+    if not isinstance(s, (tuple, list)) or len(s) != 2:
+        raise TypeError(f"{name} must be a pair of positive numbers, {got(s)}")
+    first, second = (finite_number(name, value) for value in s)
+    if first <= 0 or second <= 0:
+        raise ValueError(f"{name} must be a pair of positive numbers, {got(s)}")
+    return first, second

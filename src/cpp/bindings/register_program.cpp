@@ -11,7 +11,7 @@ void register_program(py::module_& module) {
   py::class_<Program>(module, "Program", "A network as operations over numbered values.");
   py::class_<ProgramBuilder>(module, "Builder", "Makes a Program, checking that it is legal.")
       .def(py::init<>())
-      .def("input", &ProgramBuilder::input, py::arg("columns") = 1)
+      .def("input", &ProgramBuilder::input, py::arg("columns") = ntkfast::kAnyWidth)
       .def("dense", &ProgramBuilder::dense, py::arg("value"), py::arg("W_std"), py::arg("b_std"),
            py::arg("trainable"), py::arg("width") = 1)
       .def("dense_standard", &ProgramBuilder::dense_standard, py::arg("value"), py::arg("W_std"),

@@ -90,6 +90,11 @@ bool intersect(const std::vector<int>& a, const std::vector<int>& b) {
                      [&](int source) { return std::binary_search(b.begin(), b.end(), source); });
 }
 
+int common_width(const Value& a, const Value& b) {
+  if (a.width == kAnyWidth) return b.width;
+  return b.width == kAnyWidth || a.width == b.width ? a.width : kMixedWidths;
+}
+
 std::vector<int> merge(const std::vector<int>& a, const std::vector<int>& b) {
   std::vector<int> both;
   std::set_union(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(both));
@@ -139,8 +144,7 @@ int ProgramBuilder::dense(int value, double weight_std, double bias_std, bool tr
 int ProgramBuilder::dense_standard(int value, double weight_std, std::optional<double> bias_std,
                                    bool trainable, int width, double scale) {
   const Value& in = at(value);
-  const int inputs = in.width;
-  if (inputs == 0) {
+  if (in.width == kMixedWidths) {
     throw ArchitectureError(label("Dense") + " in standard parameterization follows " +
                             in.produced +
                             ", which joins branches of different widths, and so has no number of "
@@ -150,7 +154,7 @@ int ProgramBuilder::dense_standard(int value, double weight_std, std::optional<d
   if (!(scale > 0) || !std::isfinite(scale)) {
     throw ArchitectureError("Dense: s must be finite and positive");
   }
-  const double own = std::sqrt(inputs / scale);
+  const double own = std::sqrt(std::abs(in.width) / scale);  // one input where not known yet
   const int out = dense(value, weight_std, bias_std.value_or(0), true, width);
   Op& op = program_.ops.back();
   op.kind = OpKind::StandardDense;
@@ -240,10 +244,9 @@ int ProgramBuilder::fan_in_sum(int value, int other) {
                             "means would enter the kernel. End all branches but one with a Dense "
                             "layer");
   }
-  return add(
-      {OpKind::Sum, {}, false, value, 0, {1, 1}, other},
-      {a.gaussian && b.gaussian, a.signed_rho || b.signed_rho, a.has_ntk || b.has_ntk, own,
-       a.mean_zero && b.mean_zero, merge(a.sources, b.sources), a.width == b.width ? a.width : 0});
+  return add({OpKind::Sum, {}, false, value, 0, {1, 1}, other},
+             {a.gaussian && b.gaussian, a.signed_rho || b.signed_rho, a.has_ntk || b.has_ntk, own,
+              a.mean_zero && b.mean_zero, merge(a.sources, b.sources), common_width(a, b)});
 }
 
 // The mean of a_i b_i a_i' b_i' over channels is K_a K_b for independent branches.
@@ -251,10 +254,9 @@ int ProgramBuilder::fan_in_product(int value, int other) {
   const Value &a = at(value), &b = at(other);
   const std::string own = label("FanInProd");
   require_independent(own, a, b);
-  return add(
-      {OpKind::Product, {}, false, value, 0, {}, other},
-      {false, a.signed_rho || b.signed_rho, a.has_ntk || b.has_ntk, own, a.mean_zero || b.mean_zero,
-       merge(a.sources, b.sources), a.width == b.width ? a.width : 0});
+  return add({OpKind::Product, {}, false, value, 0, {}, other},
+             {false, a.signed_rho || b.signed_rho, a.has_ntk || b.has_ntk, own,
+              a.mean_zero || b.mean_zero, merge(a.sources, b.sources), common_width(a, b)});
 }
 
 // Channels of different branches never meet, so nothing has to be independent; but not all have the
@@ -263,19 +265,21 @@ int ProgramBuilder::fan_in_concat(int value, int other) {
   const Value &a = at(value), &b = at(other);
   const std::string own = label("FanInConcat");
   for (const Value* in : {&a, &b}) {
-    if (in->width == 0) {
+    if (in->width == kMixedWidths) {
       throw ArchitectureError(own + " follows " + in->produced +
                               ", which joins branches of different widths, and so has no number "
                               "of channels: give the branches one out_dim");
     }
   }
-  const double width = static_cast<double>(a.width) + b.width;
+  const bool known = a.width != kAnyWidth && b.width != kAnyWidth;
+  const double left = std::abs(a.width), right = std::abs(b.width), width = left + right;
   if (width > std::numeric_limits<int>::max()) {
     throw ArchitectureError(own + ": more channels than an integer can count");
   }
-  return add({OpKind::Sum, {}, false, value, 0, {a.width / width, b.width / width}, other},
-             {false, a.signed_rho || b.signed_rho, a.has_ntk || b.has_ntk, own,
-              a.mean_zero && b.mean_zero, merge(a.sources, b.sources), a.width + b.width});
+  return add(
+      {OpKind::Sum, {}, false, value, 0, {left / width, right / width}, other},
+      {false, a.signed_rho || b.signed_rho, a.has_ntk || b.has_ntk, own, a.mean_zero && b.mean_zero,
+       merge(a.sources, b.sources), known ? a.width + b.width : kAnyWidth});
 }
 
 void ProgramBuilder::output(int value) {

@@ -13,6 +13,9 @@
 
 namespace ntkfast {
 
+// Widths that are no number: not known yet, and that of a sum or product of different widths.
+inline constexpr int kAnyWidth = -1, kMixedWidths = 0;
+
 // What the builder knows of a value beyond its numbers.
 struct Value {
   bool gaussian;         // mean-zero Gaussian, fresh weights: an activation may follow
@@ -23,7 +26,7 @@ struct Value {
   // The Dense outputs (or the input) of which channel i of this value is a function, channel i of
   // each alone: values without a common source are independent. Sorted.
   std::vector<int> sources;
-  int width;          // channels; 0: of a sum or product of different widths
+  int width;          // channels, or one of the two below
   int slot = -1;      // buffer of the pairs of this value, shared with what LayerNorm makes of it
   int row_slot = -1;  // buffer of its rows
 };
@@ -40,7 +43,7 @@ struct Program {
 class ProgramBuilder {
  public:
   // The input: K = x.x'/d, T = 0. Called once, first.
-  int input(int columns = 1);
+  int input(int columns = kAnyWidth);
   // z = W_std / sqrt(n_in) W a + b_std b with fresh weights.
   int dense(int value, double weight_std, double bias_std, bool trainable, int width = 1);
   // z = W a + b with entries of standard deviation W_std / sqrt(n_in) and b_std, which are trained
