@@ -41,6 +41,7 @@ TEXTBOOK = [
     for name in CASES
     if not name.startswith("edge")
     and A.layer_types(load(name).arch) <= recursion.KNOWN | {"serial", "Dense"}
+    and not name.startswith("std")
 ]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 Layer = Mapping[str, Any]
+S = TypeVar("S")
 
 #: Activations with one kink at 0, as (slope left of 0, slope right of 0) of their parameters.
 KINKED: dict[str, Callable[[Layer], tuple[float, float]]] = {
@@ -23,6 +24,25 @@ def flatten(arch: Layer) -> Iterator[Layer]:
             yield from flatten(layer)
     else:
         yield arch
+
+
+def fold(arch: Layer, state: Any, step: Callable[..., S]) -> Any:
+    """Walk through an architecture in order, branch after branch.
+
+    `step(layer, value)` returns what a layer makes of a value, and `step(layer, a, b, ...)` what a
+    FanIn layer makes of several. Between FanOut and FanIn the state is a list of values.
+    """
+    kind = arch["type"]
+    if kind == "serial":
+        for layer in arch["layers"]:
+            state = fold(layer, state, step)
+        return state
+    if kind == "FanOut":
+        return [state] * arch["num"]
+    if kind == "parallel":
+        pairs = zip(arch["layers"], state, strict=True)
+        return [fold(layer, value, step) for layer, value in pairs]
+    return step(arch, *state) if isinstance(state, list) else step(arch, state)
 
 
 def layer_types(arch: Layer) -> set[str]:
@@ -53,6 +73,20 @@ def dense(
 def serial(*layers: Layer) -> dict[str, Any]:
     """Return the dictionary of `layers` in a row."""
     return {"type": "serial", "layers": list(layers)}
+
+
+def standard(
+    W_std: float = 1.0, b_std: float | None = None, out_dim: int = 1, s: tuple[float, float] = (1, 1)
+) -> dict[str, Any]:
+    """Return the dictionary of one Dense layer in standard parameterization."""
+    layer = {**dense(W_std, b_std), "out_dim": out_dim, "parameterization": "standard"}
+    return {**layer, "s": list(s)}
+
+
+def branches(join: str, *branch: Layer) -> dict[str, Any]:
+    """Return FanOut, the branches and the layer that joins them, such as "FanInSum"."""
+    fan_out = {"type": "FanOut", "num": len(branch)}
+    return serial(fan_out, {"type": "parallel", "layers": list(branch)}, {"type": join})
 
 
 def mlp(

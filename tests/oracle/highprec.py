@@ -14,7 +14,7 @@ import numpy as np
 from mpmath import mp, mpf
 from numpy.typing import ArrayLike, NDArray
 
-from oracle.arch import KINKED, Layer, erf_parameters, flatten
+from oracle.arch import KINKED, Layer, erf_parameters, fold
 
 DIGITS = 60
 
@@ -77,33 +77,94 @@ def duals(layer: Layer, q: float, p: float, theta: float) -> tuple[float, float]
         return float(value), float(slope)
 
 
-def _step(layer: Layer, k: mpf, t: mpf, q: mpf, p: mpf) -> tuple[mpf, mpf]:
-    """(K, T) after one layer."""
-    if layer["type"] != "Dense":
-        value, slope = _activation(layer, k, q, p)
-        return value, t * slope
+#: Layers beside Dense and the activations, combinators included.
+LAYERS = frozenset(
+    {"FanOut", "parallel", "FanInSum", "FanInProd", "FanInConcat", "LayerNorm", "Dropout"}
+)
+
+
+class _Value(NamedTuple):
+    """Covariances behind one layer, and its number of channels."""
+
+    k: mpf
+    t: mpf
+    width: int
+
+
+def _dense(layer: Layer, value: _Value) -> _Value:
     w = mpf(layer.get("W_std", 1.0)) ** 2
-    k = w * k + mpf(layer.get("b_std") or 0) ** 2
-    return k, (k if layer.get("trainable", True) else 0) + w * t
+    k = w * value.k + mpf(layer.get("b_std") or 0) ** 2
+    own = k
+    if layer.get("parameterization", "ntk") == "standard":
+        own = value.width / mpf(layer.get("s", (1, 1))[0]) * value.k
+        own += 0 if layer.get("b_std") is None else 1
+    t = w * value.t + (own if layer.get("trainable", True) else 0)
+    return _Value(k, t, layer.get("out_dim", 1))
 
 
-def _row_table(layers: Sequence[Layer], q: mpf) -> list[mpf]:
-    """Variance of one sample in front of every layer, and behind the last."""
-    table = [q]
-    for layer in layers:
-        table.append(_step(layer, table[-1], mpf(0), table[-1], table[-1])[0])
-    return table
+def _join(layer: Layer, values: Sequence[_Value]) -> _Value:
+    kernels, tangents, widths = zip(*values, strict=True)
+    if layer["type"] == "FanInSum":
+        return _Value(mp.fsum(kernels), mp.fsum(tangents), widths[0])
+    if layer["type"] == "FanInConcat":
+        total = sum(widths)
+        return _Value(mp.fdot(widths, kernels) / total, mp.fdot(widths, tangents) / total, total)
+    others = [mp.fprod(kernels[:i] + kernels[i + 1 :]) for i in range(len(kernels))]
+    return _Value(mp.fprod(kernels), mp.fdot(tangents, others), widths[0])
 
 
-def _entry(layers: Sequence[Layer], k: mpf, rows: list[mpf], cols: list[mpf]) -> tuple[mpf, mpf]:
-    t = mpf(0)
-    for layer, q, p in zip(layers, rows, cols, strict=False):
-        k, t = _step(layer, k, t, q, p)
-    return k, t
+def _step(layer: Layer, values: Sequence[_Value], q: mpf, p: mpf, same: bool) -> _Value:
+    """One layer at the variances q and p of its (first) input; `same`: one sample with itself."""
+    kind, value = layer["type"], values[0]
+    if kind == "Dense":
+        return _dense(layer, value)
+    if kind in ("FanInSum", "FanInProd", "FanInConcat"):
+        return _join(layer, values)
+    if kind == "LayerNorm":
+        eps = mpf(layer.get("eps", 1e-12))
+        scale = mp.sqrt((q + eps) * (p + eps)) if q > 0 and p > 0 else mpf(1)
+        return value._replace(k=value.k / scale, t=value.t / scale)
+    if kind == "Dropout":
+        keep = mpf(layer["rate"]) if same and layer.get("mode", "train") == "train" else mpf(1)
+        return value._replace(k=value.k / keep, t=value.t / keep)
+    k, slope = _activation(layer, value.k, q, p)
+    return value._replace(k=k, t=value.t * slope)
+
+
+class _Row(NamedTuple):
+    """One sample with itself: variances in front of every layer, and the kernels at the end."""
+
+    variances: list[mpf]
+    end: _Value
+
+
+def _row(arch: Layer, q: mpf, width: int) -> _Row:
+    variances: list[mpf] = []
+
+    def step(layer: Layer, *values: _Value) -> _Value:
+        variances.append(q := values[0].k)
+        return _step(layer, values, q, q, True)
+
+    end = fold(arch, _Value(q, mpf(0), width), step)
+    return _Row(variances, end)
+
+
+def _entry(arch: Layer, k: mpf, width: int, row: _Row, col: _Row) -> _Value:
+    """Two different samples."""
+    variances = zip(row.variances, col.variances, strict=True)
+
+    def step(layer: Layer, *values: _Value) -> _Value:
+        return _step(layer, values, *next(variances), False)
+
+    return fold(arch, _Value(k, mpf(0), width), step)  # type: ignore[no-any-return]
 
 
 def _exact(x: ArrayLike) -> list[list[mpf]]:
     return [[mpf(float(v)) for v in row] for row in np.asarray(x)]
+
+
+def _rows(arch: Layer, samples: list[list[mpf]]) -> list[_Row]:
+    return [_row(arch, mp.fdot(row, row) / len(row), len(row)) for row in samples]
 
 
 def truth(arch: Layer, x: ArrayLike, z: ArrayLike | None = None) -> Truth:
@@ -112,33 +173,29 @@ def truth(arch: Layer, x: ArrayLike, z: ArrayLike | None = None) -> Truth:
     Takes about 50 microseconds per entry and layer: keep it to a hundred entries.
     """
     with mp.workdps(DIGITS):
-        layers = list(flatten(arch))
         xs = _exact(x)
         zs = xs if z is None else _exact(z)
         d = len(xs[0])
-        tables = [[_row_table(layers, mp.fdot(r, r) / d) for r in side] for side in (xs, zs)]
+        rows = _rows(arch, xs)
+        cols = rows if z is None else _rows(arch, zs)
         nngp, ntk = np.empty((2, len(xs), len(zs)))
-        for i, row in enumerate(xs):
-            for j, col in enumerate(zs):
+        for i, row in enumerate(rows):
+            for j, col in enumerate(cols):
                 if z is None and j < i:
                     nngp[i, j], ntk[i, j] = nngp[j, i], ntk[j, i]
                     continue
-                k = mp.fdot(row, col) / d
-                nngp[i, j], ntk[i, j] = _entry(layers, k, tables[0][i], tables[1][j])
-        diagonals = [[_entry(layers, r[0], r, r) for r in table] for table in tables]
-        rows, cols = diagonals
-        return Truth(nngp, ntk, _outer_root(rows, cols, 0), _outer_root(rows, cols, 1))
+                same = z is None and i == j
+                k = mp.fdot(xs[i], zs[j]) / d
+                nngp[i, j], ntk[i, j] = (row.end if same else _entry(arch, k, d, row, col))[:2]
+        ends = [[(row.end.k, row.end.t) for row in side] for side in (rows, cols)]
+        return Truth(nngp, ntk, _outer_root(*ends, 0), _outer_root(*ends, 1))
 
 
 def diag(arch: Layer, x: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """NNGP and NTK of every row of `x` with itself, each (n,)."""
     with mp.workdps(DIGITS):
-        layers = list(flatten(arch))
-        entries = []
-        for row in _exact(x):
-            table = _row_table(layers, mp.fdot(row, row) / len(row))
-            entries.append(_entry(layers, table[0], table, table))
-        values = np.array([[float(k), float(t)] for k, t in entries]).reshape(-1, 2)
+        ends = [row.end for row in _rows(arch, _exact(x))]
+        values = np.array([[float(end.k), float(end.t)] for end in ends]).reshape(-1, 2)
         return values[:, 0], values[:, 1]
 
 
@@ -149,27 +206,57 @@ def _outer_root(
     return np.array([[float(mp.sqrt(r[which] * c[which])) for c in cols] for r in rows])
 
 
+class _Growth(NamedTuple):
+    """One sample: its kernels, and the growth of errors, in full but for the layers at work."""
+
+    value: _Value
+    growth: mpf
+    chi: mpf
+
+
+def _grow(layer: Layer, inputs: Sequence[_Growth]) -> _Growth:
+    kind, (value, growth, chi) = layer["type"], inputs[0]
+    q = value.k
+    end = _step(layer, [each.value for each in inputs], q, q, True)
+    if end.k == 0:
+        return _Growth(end, growth, chi)
+    if kind in ("FanInSum", "FanInProd", "FanInConcat"):
+        shares = [mpf(1)] * len(inputs)
+        if kind != "FanInProd":
+            widths = [each.value.width if kind == "FanInConcat" else 1 for each in inputs]
+            total = end.k * (end.width if kind == "FanInConcat" else 1)
+            shares = [c * each.value.k / total for c, each in zip(widths, inputs, strict=True)]
+        growth = max(each.growth for each in inputs)
+        return _Growth(
+            end, growth, mp.fdot(shares, [each.growth * each.chi for each in inputs]) / growth
+        )
+    if kind == "Dense":
+        chi *= mpf(layer.get("W_std", 1.0)) ** 2 * q / end.k
+    elif kind == "Dropout" and layer.get("mode", "train") == "train":
+        chi *= mpf(layer["rate"])
+    elif kind in DUALS and kind != "Identity" and q > 0:
+        growth *= max(mpf(1), chi * _activation(layer, q, q, q)[1] * q / end.k)
+        chi = mpf(1)
+    return _Growth(end, growth, chi)
+
+
 def conditioning(arch: Layer, x: ArrayLike) -> float:
     """Growth of a small error of delta, worst row: the product of max(1, chi) over activations.
 
-    chi is `d delta' / d delta` at delta = 0 of an activation together with the Dense layers in
-    front of it, in relative terms (delta is relative to q already): below 1 in the ordered phase,
-    above 1 in the chaotic one.
+    chi is `d delta' / d delta` at delta = 0 of an activation together with the layers in front of
+    it, in relative terms (delta is relative to q already): below 1 in the ordered phase, above 1 in
+    the chaotic one. Errors of several branches add up as their deltas do.
     """
     with mp.workdps(DIGITS):
-        layers = list(flatten(arch))
         worst = mpf(1)
+
+        def step(layer: Layer, *inputs: _Growth) -> _Growth:
+            nonlocal worst
+            end = _grow(layer, inputs)
+            worst = max(worst, end.growth * max(mpf(1), end.chi))
+            return end
+
         for row in _exact(x):
-            table = _row_table(layers, mp.fdot(row, row) / len(row))
-            factor = chi = mpf(1)
-            for layer, q, after in zip(layers, table[:-1], table[1:], strict=True):
-                if q == 0 or after == 0:
-                    continue
-                if layer["type"] == "Dense":
-                    chi *= mpf(layer.get("W_std", 1.0)) ** 2 * q / after
-                elif layer["type"] != "Identity":
-                    chi *= _activation(layer, q, q, q)[1] * q / after
-                    factor *= max(mpf(1), chi)
-                    chi = mpf(1)
-            worst = max(worst, factor)
+            start = _Value(mp.fdot(row, row) / len(row), mpf(0), len(row))
+            fold(arch, _Growth(start, mpf(1), mpf(1)), step)
         return float(worst)

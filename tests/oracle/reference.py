@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oracle import highprec
-from oracle.arch import flatten, layer_types
+from oracle.arch import layer_types
 
 FOLDER = Path(__file__).parent.parent / "reference"
 Matrix = NDArray[np.float64]
 
 #: The layer types that the oracles of this folder know.
-SUPPORTED = frozenset({"serial", "Dense", *highprec.DUALS})
+SUPPORTED = frozenset({"serial", "Dense", *highprec.LAYERS, *highprec.DUALS})
 
 
 class Part(NamedTuple):
@@ -38,10 +38,8 @@ class Case(NamedTuple):
 
 
 def applies(arch: dict[str, Any]) -> bool:
-    """Whether every layer is a supported one in NTK parameterization."""
-    return layer_types(arch) <= SUPPORTED and all(
-        layer.get("parameterization", "ntk") == "ntk" for layer in flatten(arch)
-    )
+    """Whether every layer is a supported one."""
+    return layer_types(arch) <= SUPPORTED
 
 
 def _names() -> list[str]:

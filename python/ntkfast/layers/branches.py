@@ -100,9 +100,8 @@ def parallel(*branches: Layer | Network | Iterable[Layer | Network]) -> Parallel
     --------
     >>> import ntkfast as nk
     >>> block = [nk.FanOut(2), nk.parallel([nk.Relu(), nk.Dense()], nk.Identity()), nk.FanInSum()]
-    >>> nk.serial(nk.Dense(), *block, *block).ntk([[1.0], [-1.0]])
-    array([[12.25, -4.25],
-           [-4.25, 12.25]])
+    >>> nk.serial(nk.Dense(), *block, *block).diag([[1.0]])
+    array([3.75])
     """
     # A list alone is taken apart; flatten() takes networks apart and refuses all else.
     return Parallel(
