@@ -19,6 +19,17 @@ EXAMPLES: list[Layer] = [
     nk.Dense(),
     nk.Dense(1.5, 0.0, 7, trainable=False),
     nk.Dense("sqrt_dim", 0.1),
+    nk.Dense(1.5, 0.0, 7, parameterization="standard"),
+    nk.Dense(1.5, 0.0, 7, parameterization="standard", s=(1, 4)),
+    nk.LayerNorm(),
+    nk.LayerNorm(eps=0.1),
+    nk.Dropout(0.5),
+    nk.Dropout(0.5, "test"),
+    nk.FanOut(3),
+    nk.parallel(nk.Relu(), [nk.Relu(), nk.Dense(out_dim=3)], nk.parallel(nk.Erf(), nk.Identity())),
+    nk.FanInSum(),
+    nk.FanInProd(),
+    nk.FanInConcat(),
     nk.Relu(),
     nk.LeakyRelu(),
     nk.LeakyRelu(-0.5),
@@ -37,6 +48,8 @@ NUMERIC_ARGUMENTS = [
     (nk.Erf, "a"),
     (nk.Erf, "b"),
     (nk.Erf, "c"),
+    (nk.LayerNorm, "eps"),
+    (nk.Dropout, "rate"),
 ]
 
 
@@ -127,11 +140,70 @@ def test_trainable_and_parameterization_are_keywords() -> None:
         nk.Dense(1.0, None, 1, False)  # type: ignore[misc]
 
 
-def test_standard_parameterization_is_named_as_not_supported() -> None:
-    with pytest.raises(nk.errors.ArchitectureError, match=r'"standard".*not supported'):
-        nk.Dense(parameterization="standard")
+def test_other_parameterizations_are_unknown() -> None:
     with pytest.raises(ValueError, match="'ntk', 'standard', got 'mup'"):
         nk.Dense(parameterization="mup")
+
+
+def test_width_ratios_are_two_positive_numbers_and_count_in_standard_alone() -> None:
+    layer = nk.Dense(parameterization="standard", s=[1, 4])  # type: ignore[arg-type]
+    assert layer.s == (1.0, 4.0)
+    assert hash(layer) == hash(nk.Dense(parameterization="standard", s=(1.0, 4.0)))
+    assert nk.Dense(s=(1, 4)) == nk.Dense()
+    for bad in (4, (1,), (1, 2, 3), "14", None, {1: 2, 3: 4}, ("1", "2"), (True, 1)):
+        with pytest.raises(TypeError, match=r"Dense\(s=\.\.\.\)"):
+            nk.Dense(parameterization="standard", s=bad)  # type: ignore[arg-type]
+    for negative in ((0, 1), (1, -1), (1, math.inf)):
+        with pytest.raises(ValueError, match=r"Dense\(s=\.\.\.\)"):
+            nk.Dense(parameterization="standard", s=negative)
+
+
+@pytest.mark.parametrize("rate", [0, -0.5, 1.5])
+def test_the_rate_of_dropout_is_a_probability_to_keep(rate: float) -> None:
+    with pytest.raises(ValueError, match=r"probability to keep a unit, in \(0, 1\], got"):
+        nk.Dropout(rate)
+
+
+def test_arguments_of_norm_dropout_and_branches_are_checked() -> None:
+    assert nk.LayerNorm(axis=1) == nk.LayerNorm(axis=np.int64(-1)) == nk.LayerNorm()
+    for make in (nk.LayerNorm, nk.FanInConcat):
+        with pytest.raises(ValueError, match=r"axis=\.\.\.\) must be -1, the axis of the channels"):
+            make(axis=0)
+        with pytest.raises(TypeError, match="axis of the channels"):
+            make(axis=(-1,))
+    with pytest.raises(ValueError, match=r"eps=\.\.\.\).* >= 0, got -1"):
+        nk.LayerNorm(eps=-1)
+    with pytest.raises(ValueError, match="'train', 'test', got 'eval'"):
+        nk.Dropout(0.5, "eval")
+    with pytest.raises(ValueError, match=r"num=\.\.\.\) must be an integer >= 1"):
+        nk.FanOut(0)
+    with pytest.raises(TypeError, match="num"):
+        nk.FanOut(2.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("branches", "error", "message"),
+    [
+        ([], nk.errors.ArchitectureError, "at least one branch"),
+        ([nk.Dense(), []], nk.errors.ArchitectureError, "without layers: Identity"),
+        ([nk.Dense(), None], TypeError, "parallel.. takes layers, got None"),
+        ([nk.Dense], TypeError, r"write Dense\(\.\.\.\)"),
+        ([[nk.Dense(), [nk.Relu()]]], TypeError, r"parallel.. takes layers, got \[Relu"),
+        ([3], TypeError, "got 3"),
+    ],
+)
+def test_parallel_takes_layers_networks_and_lists_of_them(
+    branches: list[Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        nk.parallel(*branches)
+
+
+def test_networks_in_branches_are_taken_apart() -> None:
+    block = nk.serial(nk.Dense(), nk.Relu())
+    layer = nk.parallel(block, [block, nk.Dense()], nk.Dense())
+    assert layer.branches == (block.layers, (*block.layers, nk.Dense()), (nk.Dense(),))
+    assert repr(layer) == "parallel([Dense(), Relu()], [Dense(), Relu(), Dense()], Dense())"
 
 
 @pytest.mark.parametrize(

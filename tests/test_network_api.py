@@ -72,6 +72,35 @@ def test_a_network_cannot_be_changed() -> None:
         ),
         ([nk.Identity(), nk.Relu(), nk.Dense()], r"^layer 2 of 3, Relu\(\) follows the input"),
         ([nk.Dense(), nk.Dense("sqrt_dim")], "layer 2 of 2.*sqrt_dim.*first layer only"),
+        ([nk.Dense(), nk.FanOut(2)], r"^the network ends with 2 values: join them with FanInSum"),
+        ([nk.FanInSum()], r"^layer 1 of 1, FanInSum\(\) joins branches, and there are none"),
+        (
+            [nk.FanOut(2), nk.Dense()],
+            r"^layer 2 of 2, Dense\(\) gets 2 values: .* parallel\(\.\.\.\), or join them",
+        ),
+        ([nk.FanOut(2), nk.FanOut(2)], r"^layer 2 of 2, FanOut\(num=2\) gets 2 values"),
+        (
+            [nk.FanOut(2), nk.parallel(nk.Dense(), nk.Dense(), nk.Dense())],
+            r"^layer 2 of 2, parallel\(\.\.\.\) with 3 branches, gets 2 values: FanOut\(3\) has",
+        ),
+        ([nk.parallel(nk.Dense())], r"with 1 branches, gets 1 value: FanOut\(1\) has to come"),
+        (
+            [nk.FanOut(2), nk.parallel(nk.Dense(), nk.FanOut(2)), nk.FanInSum()],
+            "^branch 2 of layer 2 of 3 ends with 2 values: join",
+        ),
+        (
+            [nk.FanOut(2), nk.parallel(nk.Dense(), [nk.Dense(), nk.Erf(), nk.Relu()])],
+            r"^layer 3 of 3 in branch 2 of layer 2 of 2, Relu\(\) follows "
+            r"layer 2 of 3 in branch 2 of layer 2 of 2, Erf\(\), whose",
+        ),
+        (
+            [nk.Dense(), nk.FanOut(2), nk.parallel(nk.Identity(), nk.Relu()), nk.FanInSum()],
+            r"^layer 4 of 4, FanInSum\(\) joins layer 1 of 4, Dense\(\) and "
+            r"layer 1 of 1 in branch 2 of layer 3 of 4, Relu\(\), which "
+            r"are not independent: .* Put a Dense layer into all branches but one",
+        ),
+        ([nk.Dropout(0.5), nk.Dense()], r"^layer 1 of 2, Dropout\(rate=0.5\) drops columns of"),
+        ([nk.LayerNorm(), nk.Dense()], r"^layer 1 of 2, LayerNorm\(\) follows the input, .*mean"),
     ],
 )
 def test_an_illegal_order_is_refused_when_the_network_is_made(
@@ -79,6 +108,36 @@ def test_an_illegal_order_is_refused_when_the_network_is_made(
 ) -> None:
     with pytest.raises(ArchitectureError, match=message):
         nk.serial(*layers)
+
+
+def test_sqrt_dim_may_start_every_branch() -> None:
+    first = nk.Dense("sqrt_dim")
+    net = nk.serial(nk.FanOut(2), nk.parallel(first, [nk.Identity(), first]), nk.FanInSum())
+    np.testing.assert_allclose(net.nngp(X), 2 * X @ X.T, rtol=1e-13, atol=1e-14)
+    with pytest.raises(ArchitectureError, match="layer 2 of 2 in branch 1.*sqrt_dim.*first layer"):
+        nk.serial(nk.FanOut(2), nk.parallel([nk.Dense(), first], first), nk.FanInSum())
+
+
+def test_repeat_repeats() -> None:
+    block = nk.serial(nk.Dense(), nk.Relu())
+    assert (
+        nk.repeat(block, 3)
+        == nk.repeat([nk.Dense(), nk.Relu()], 3)
+        == nk.serial(*nk.mlp(3, W_std=1).layers[:-1])
+    )
+    assert nk.repeat(nk.Dense(), 1) == nk.serial(nk.Dense())
+    residual = [nk.FanOut(2), nk.parallel([nk.Relu(), nk.Dense()], nk.Identity()), nk.FanInSum()]
+    net = nk.serial(nk.Dense(), *residual * 2)
+    assert net.layers == (nk.Dense(), *residual, *residual)
+    for times in (0, -1):
+        with pytest.raises(ValueError, match="times must be an integer >= 1"):
+            nk.repeat(block, times)
+    with pytest.raises(TypeError, match="times"):
+        nk.repeat(block, 2.0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"repeat\(\) takes layers, got"):
+        nk.repeat(None, 2)  # type: ignore[arg-type]
+    with pytest.raises(ArchitectureError, match=r"layer 1 of 4, Relu\(\) follows the input"):
+        nk.repeat([nk.Relu(), nk.Dense()], 2)
 
 
 @pytest.mark.parametrize(

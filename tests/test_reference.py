@@ -54,7 +54,9 @@ def test_architecture_survives_the_round_trip(name: str) -> None:
     assert hash(again) == hash(net)
 
 
-@pytest.mark.parametrize("name", ["conv_same_gap", "att_softmax_linear", "conv_standard", "conv_resnet"])
+@pytest.mark.parametrize(
+    "name", ["conv_same_gap", "att_softmax_linear", "conv_standard", "conv_resnet"]
+)
 def test_unsupported_layers_of_the_format_are_refused_by_name(name: str) -> None:
     with np.load(FOLDER / f"{name}.npz", allow_pickle=False) as file:
         arch = json.loads(str(file["arch"]))

@@ -20,6 +20,28 @@ NETWORKS = [
     nk.serial(nk.Identity(), nk.Dense(), nk.Abs(), nk.Dense(), nk.Relu()),
     nk.models.arora(2),
     nk.mlp(3, "erf", b_std=1e-300, fixed_layers=2),
+    nk.serial(
+        nk.Dense(1.3, 0.0, 9, parameterization="standard", s=(1, 4)),
+        nk.FanOut(3),
+        nk.parallel(
+            [nk.LayerNorm(eps=0.1), nk.Relu(), nk.Dense(out_dim=9)],
+            nk.Dense(out_dim=9),
+            nk.Identity(),
+        ),
+        nk.FanInSum(),
+        nk.FanOut(2),
+        nk.parallel(
+            nk.Relu(),
+            [
+                nk.FanOut(2),
+                nk.parallel(nk.Dense(out_dim=9), nk.Dropout(0.3)),
+                nk.FanInProd(),
+                nk.Dense(),
+            ],
+        ),
+        nk.FanInConcat(),
+        nk.Dropout(0.7, "test"),
+    ),
 ]
 REFERENCE = sorted((Path(__file__).parent / "reference").glob("*.npz"))
 
@@ -82,13 +104,17 @@ def test_the_scale_of_the_standard_parameterization_is_ignored_in_the_other() ->
     ("d", "error", "message"),
     [
         (one({"type": "Conv"}), ArchitectureError, "layer 2 of .*not yet supported layer 'Conv'"),
-        (one({"type": "relu"}), ArchitectureError, "'relu'; this version knows serial, ABRelu"),
+        (
+            one({"type": "relu"}),
+            ArchitectureError,
+            "'relu'; this version knows serial, parallel, ABRelu",
+        ),
         (one({"type": ["Relu"]}), ArchitectureError, "supported layer"),
         (one({"type": None}), ArchitectureError, 'no "type" key'),
         (one({"alpha": 1}), ArchitectureError, 'no "type" key'),
         (one({"type": "Dense", "W_sd": 1}), ArchitectureError, "argument W_sd; known are b_std, o"),
         (one({"type": "Relu", "alpha": 1}), ArchitectureError, "alpha; it takes none"),
-        (one({"type": "Dense", "parameterization": "standard"}), ArchitectureError, '"standard"'),
+        (one({"type": "Dense", "parameterization": "mup"}), ArchitectureError, "'standard', got"),
         (one({"type": "ABRelu", "a": 1}), ArchitectureError, r"\(ABRelu\).*missing.*'b'"),
         (one({"type": "Dense", "W_std": "1"}), ArchitectureError, r"layer 2 .*\(Dense\).*W_std"),
         (one({"type": "Dense", "b_std": float("nan")}), ArchitectureError, "b_std.*finite"),
@@ -97,7 +123,19 @@ def test_the_scale_of_the_standard_parameterization_is_ignored_in_the_other() ->
         (one({"type": "serial", "layers": {}}), ArchitectureError, '"layers" must be a list'),
         ({"type": "serial", "layers": []}, ArchitectureError, "at least one layer"),
         ({"type": "serial", "layers": [], "x": 1}, ArchitectureError, "argument x; the only"),
-        ({"type": "parallel", "layers": []}, ArchitectureError, "'parallel'"),
+        (one({"type": "parallel", "layers": []}), ArchitectureError, "layer 2 .*one branch"),
+        (one({"type": "parallel"}), ArchitectureError, r'\(parallel\): "layers" must be a list'),
+        (
+            one({"type": "parallel", "layers": [{"type": "Relu"}, {"type": "Conv"}]}),
+            ArchitectureError,
+            "^branch 2 of layer 2 of the network.*'Conv'",
+        ),
+        (
+            one({"type": "parallel", "layers": [{"type": "serial", "layers": []}]}),
+            ArchitectureError,
+            "layer 2 of the network: .*without layers",
+        ),
+        (one({"type": "FanInConcat", "axis": 0}), ArchitectureError, "axis of the channels"),
         ({"type": "Relu"}, ArchitectureError, r"layer 1 of 1, Relu\(\)"),
         ({}, ArchitectureError, 'no "type" key'),
         (one("Relu"), TypeError, "layer 2 of the network must be a mapping"),  # type: ignore[arg-type]
@@ -122,6 +160,10 @@ def flat(arch: dict[str, Any]) -> list[dict[str, Any]]:
     return [arch, *(inner for layer in arch.get("layers", []) for inner in flat(layer))]
 
 
+def leaves(arch: dict[str, Any]) -> list[dict[str, Any]]:
+    return [layer for layer in flat(arch) if "layers" not in layer]
+
+
 @pytest.mark.parametrize("path", REFERENCE, ids=lambda path: path.stem)
 def test_a_reference_architecture_is_read_exactly_or_refused_by_name(path: Path) -> None:
     with np.load(path, allow_pickle=False) as data:
@@ -129,13 +171,16 @@ def test_a_reference_architecture_is_read_exactly_or_refused_by_name(path: Path)
             pytest.skip("this file tests a solver and holds no architecture")
         arch = json.loads(str(data["arch"]))
     layers = flat(arch)
-    unknown = [a["type"] for a in layers if a["type"] not in {*LAYERS, "serial"}]
-    if unknown or any(a.get("parameterization") == "standard" for a in layers):
-        with pytest.raises(ArchitectureError, match=r"not yet supported layer|not supported"):
+    unknown = [a["type"] for a in layers if a["type"] not in {*LAYERS, "serial", "parallel"}]
+    if unknown:
+        with pytest.raises(ArchitectureError, match="not yet supported layer"):
             nk.from_dict(arch)
         return
     net = nk.from_dict(arch)
     assert nk.from_dict(net.to_dict()) == net
-    given = [a for a in layers if a["type"] != "serial"]
-    for written, original in zip(net.to_dict()["layers"], given, strict=True):
-        assert original.items() <= written.items()
+    pairs = zip(leaves(net.to_dict()), leaves(arch), strict=True)
+    for written, original in pairs:
+        given = {key: value for key, value in original.items() if key != "s"}
+        assert given.items() <= written.items()
+        if original.get("parameterization") == "standard":
+            assert written["s"] == original.get("s", [1, 1])

@@ -76,7 +76,10 @@ def serial(*layers: Layer) -> dict[str, Any]:
 
 
 def standard(
-    W_std: float = 1.0, b_std: float | None = None, out_dim: int = 1, s: tuple[float, float] = (1, 1)
+    W_std: float = 1.0,
+    b_std: float | None = None,
+    out_dim: int = 1,
+    s: tuple[float, float] = (1, 1),
 ) -> dict[str, Any]:
     """Return the dictionary of one Dense layer in standard parameterization."""
     layer = {**dense(W_std, b_std), "out_dim": out_dim, "parameterization": "standard"}

@@ -95,6 +95,13 @@ int common_width(const Value& a, const Value& b) {
   return b.width == kAnyWidth || a.width == b.width ? a.width : kMixedWidths;
 }
 
+void require_width(const std::string& name, const Value& in) {
+  if (in.width != kMixedWidths) return;
+  throw ArchitectureError(name + " needs the number of channels of " + in.produced +
+                          ", before which branches of different widths are joined: give them one "
+                          "out_dim");
+}
+
 std::vector<int> merge(const std::vector<int>& a, const std::vector<int>& b) {
   std::vector<int> both;
   std::set_union(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(both));
@@ -144,12 +151,7 @@ int ProgramBuilder::dense(int value, double weight_std, double bias_std, bool tr
 int ProgramBuilder::dense_standard(int value, double weight_std, std::optional<double> bias_std,
                                    bool trainable, int width, double scale) {
   const Value& in = at(value);
-  if (in.width == kMixedWidths) {
-    throw ArchitectureError(label("Dense") + " in standard parameterization follows " +
-                            in.produced +
-                            ", which joins branches of different widths, and so has no number of "
-                            "inputs: give the branches one out_dim");
-  }
+  require_width(label("Dense"), in);
   if (!trainable) return dense(value, weight_std, bias_std.value_or(0), false, width);
   if (!(scale > 0) || !std::isfinite(scale)) {
     throw ArchitectureError("Dense: s must be finite and positive");
@@ -264,13 +266,8 @@ int ProgramBuilder::fan_in_product(int value, int other) {
 int ProgramBuilder::fan_in_concat(int value, int other) {
   const Value &a = at(value), &b = at(other);
   const std::string own = label("FanInConcat");
-  for (const Value* in : {&a, &b}) {
-    if (in->width == kMixedWidths) {
-      throw ArchitectureError(own + " follows " + in->produced +
-                              ", which joins branches of different widths, and so has no number "
-                              "of channels: give the branches one out_dim");
-    }
-  }
+  require_width(own, a);
+  require_width(own, b);
   const bool known = a.width != kAnyWidth && b.width != kAnyWidth;
   const double left = std::abs(a.width), right = std::abs(b.width), width = left + right;
   if (width > std::numeric_limits<int>::max()) {
