@@ -114,7 +114,7 @@ def test_sqrt_dim_may_start_every_branch() -> None:
     first = nk.Dense("sqrt_dim")
     net = nk.serial(nk.FanOut(2), nk.parallel(first, [nk.Identity(), first]), nk.FanInSum())
     np.testing.assert_allclose(net.nngp(X), 2 * X @ X.T, rtol=1e-13, atol=1e-14)
-    with pytest.raises(ArchitectureError, match="layer 2 of 2 in branch 1.*sqrt_dim.*first layer"):
+    with pytest.raises(ArchitectureError, match=r"layer 2 of 2 in branch 1.*sqrt_dim.*first layer"):
         nk.serial(nk.FanOut(2), nk.parallel([nk.Dense(), first], first), nk.FanInSum())
 
 
