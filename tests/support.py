@@ -21,6 +21,8 @@ ACTIVATIONS: dict[str, dict[str, Any]] = {
     "ABRelu": {"type": "ABRelu", "a": -0.3, "b": 1.2},
     "Erf": {"type": "Erf"},
     "Erf_affine": {"type": "Erf", "a": 1.3, "b": 0.7, "c": 0.2},
+    "Sigmoid_like": {"type": "Sigmoid_like"},
+    "Gelu": {"type": "Gelu"},
     "Identity": {"type": "Identity"},
 }
 
@@ -32,6 +34,8 @@ ORDERED = {
     "ABRelu": (2 / 1.53) ** 0.5,
     "Erf": (np.pi / 4) ** 0.5,
     "Erf_affine": (np.pi / 4) ** 0.5 / 0.91,
+    "Sigmoid_like": np.pi**0.5 * 2.4020563531719796,
+    "Gelu": 2**0.5,
     "Identity": 1.0,
 }
 

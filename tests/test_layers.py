@@ -37,6 +37,8 @@ EXAMPLES: list[Layer] = [
     nk.ABRelu(-0.3, 1.2),
     nk.Erf(),
     nk.Erf(1.3, 0.7, 0.2),
+    nk.Sigmoid_like(),
+    nk.Gelu(),
     nk.Identity(),
 ]
 NUMERIC_ARGUMENTS = [
@@ -219,8 +221,10 @@ def test_the_critical_w_std_of_relu_is_that_of_he() -> None:
     assert nk.Relu().critical_W_std == 2**0.5
 
 
-@pytest.mark.parametrize("phi", [nk.Erf(), nk.Erf(1.3, -0.7), nk.Erf(0.1, 5.0)], ids=repr)
-def test_the_critical_w_std_of_erf_is_the_edge_of_chaos(phi: Activation) -> None:
+@pytest.mark.parametrize(
+    "phi", [nk.Erf(), nk.Erf(1.3, -0.7), nk.Erf(0.1, 5.0), nk.Gelu()], ids=repr
+)
+def test_the_critical_w_std_of_a_smooth_function_is_the_edge_of_chaos(phi: Activation) -> None:
     # Small signals pass a layer unchanged there; 5% more weight makes them grow by 5% per layer.
     X = [[1e-6, 1e-6]]
     for factor in (1.0, 1.05):

@@ -18,6 +18,8 @@ ACTIVATIONS = [
     {"type": "ABRelu", "a": -0.3, "b": 1.2},
     {"type": "Erf"},
     {"type": "Erf", "a": 1.3, "b": 0.7, "c": 0.2},
+    {"type": "Sigmoid_like"},
+    {"type": "Gelu"},
 ]
 NAMES = [layer["type"] + ("_affine" if "c" in layer else "") for layer in ACTIVATIONS]
 

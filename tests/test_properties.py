@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import ntkfast as nk
 from oracle import arch as A
-from oracle import recursion
+from oracle import highprec, recursion
 from oracle.compare import TOLERANCE, assert_close
 from support import ACTIVATIONS, Array, assert_true, awkward_rows, network
 
@@ -70,17 +70,21 @@ def test_limits_at_correlation_minus_one_zero_and_one(name: str) -> None:
     x = np.array([[1.0, 0.0]])
     z = np.array([[-1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     got = net.kernels(x, z)
-    if name == "Erf" or name == "Erf_affine":
+    if layer["type"] == "Erf":
         a, b, c = A.erf_parameters(layer)
         top = a**2 * 2 / np.pi * np.arcsin(2 * b**2 / (1 + 2 * b**2))
         K = [c**2 - top, c**2, c**2 + top]
         slope = a**2 * b**2 * 4 / np.pi / np.sqrt(1 + 4 * b**2)
         T = [-slope, 0.0, slope]
-    else:
+    elif layer["type"] in (*A.KINKED, "Identity"):
         a, b = (1.0, 1.0) if name == "Identity" else A.KINKED[name](layer)
         square, product, mean = (a * a + b * b) / 2, a * b, (b - a) ** 2 / (2 * np.pi)
         K = [-product, mean, square]
         T = [-product, 0.0, square]
+    else:
+        points = [highprec.duals(layer, 1.0, 1.0, theta) for theta in (np.pi, np.pi / 2, 0.0)]
+        K = [value for value, _ in points]
+        T = [rho * slope for rho, (_, slope) in zip((-1, 0, 1), points, strict=True)]
     np.testing.assert_allclose(got.nngp[0], K, rtol=0, atol=1e-15 * max(map(abs, K)) + 1e-15)
     np.testing.assert_allclose(got.ntk[0], T, rtol=0, atol=1e-15 * max(map(abs, T)) + 1e-15)
 
@@ -199,7 +203,10 @@ def _activations() -> st.SearchStrategy[dict[str, Any]]:
     slope = st.floats(-2, 2).map(lambda v: round(v, 3))
     return st.one_of(
         st.sampled_from(
-            [{"type": name} for name in ("Relu", "Abs", "LeakyRelu", "Erf", "Identity")]
+            [
+                {"type": name}
+                for name in ("Relu", "Abs", "LeakyRelu", "Erf", "Gelu", "Sigmoid_like", "Identity")
+            ]
         ),
         st.builds(lambda a: {"type": "LeakyRelu", "alpha": a}, slope),
         st.builds(lambda a, b: {"type": "ABRelu", "a": a, "b": b}, slope, slope),

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -124,7 +125,11 @@ TEST_CASE("the builder checks names and numbers") {
 }
 
 TEST_CASE("every activation has a name") {
-  CHECK(ntkfast::activation_names() == std::vector<std::string>{"ABRelu", "Erf"});
+  const std::vector<std::string> names = ntkfast::activation_names();
+  CHECK(std::set<std::string>(names.begin(), names.end()).size() == names.size());
+  for (const std::string name : {"ABRelu", "Erf", "Gelu"}) {
+    CHECK(std::count(names.begin(), names.end(), name) == 1);
+  }
 }
 
 TEST_CASE("the program records what it was told") {

@@ -55,6 +55,8 @@ def layer_types(arch: Layer) -> set[str]:
 
 def erf_parameters(layer: Layer) -> tuple[float, float, float]:
     """Return (a, b, c) of `a erf(b x) + c`."""
+    if layer["type"] == "Sigmoid_like":
+        return 0.5, 1 / 2.4020563531719796, 0.5
     return layer.get("a", 1.0), layer.get("b", 1.0), layer.get("c", 0.0)
 
 

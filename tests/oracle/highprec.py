@@ -51,6 +51,16 @@ def _erf(a: mpf, b: mpf, c: mpf, k: mpf, q: mpf, p: mpf) -> tuple[mpf, mpf]:
     return value, a * a * b * b * (4 / mp.pi) / mp.sqrt(product - (s * k) ** 2)
 
 
+def _gelu(k: mpf, q: mpf, p: mpf) -> tuple[mpf, mpf]:
+    """E[phi phi] and E[phi' phi'] of x Phi(x) (Tsuchida et al. 2021)."""
+    product = (1 + q) * (1 + p)
+    root = mp.sqrt(product - k * k)
+    angle, tangent = mp.asin(k / mp.sqrt(product)), k / root
+    value = k * angle + (q * p * root + k * tangent) / product
+    slope = angle + tangent * (1 - (q * p - 2 - tangent**2) / product)
+    return k / 4 + value / (2 * mp.pi), mpf(1) / 4 + slope / (2 * mp.pi)
+
+
 def _two_slopes(kind: str) -> Dual:
     return lambda layer, k, q, p: _kinked(*map(mpf, KINKED[kind](layer)), k, q, p)
 
@@ -61,6 +71,8 @@ DUALS: dict[str, Dual] = {
     "Identity": lambda layer, k, q, p: (k, mpf(1)),
     **{kind: _two_slopes(kind) for kind in KINKED},
     "Erf": lambda layer, k, q, p: _erf(*map(mpf, erf_parameters(layer)), k, q, p),
+    "Sigmoid_like": lambda layer, k, q, p: _erf(*map(mpf, erf_parameters(layer)), k, q, p),
+    "Gelu": lambda _layer, k, q, p: _gelu(k, q, p),
 }
 
 

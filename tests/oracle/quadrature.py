@@ -82,12 +82,21 @@ def _erf(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
     )
 
 
+def _gelu(_layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
+    def slope(x: Vector) -> Vector:
+        return special.ndtr(x) + x * np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+
+    return lambda x: x * special.ndtr(x), slope, (0.0,)
+
+
 #: Type of activation -> its dictionary -> phi, phi' almost everywhere, where either jumps or is
 #: steep. One line per activation.
 FUNCTIONS: dict[str, Definition] = {
     "Identity": lambda layer: ((lambda x: x), np.ones_like, ()),
     **{kind: _two_slopes(kind) for kind in KINKED},
     "Erf": _erf,
+    "Sigmoid_like": _erf,
+    "Gelu": _gelu,
 }
 
 

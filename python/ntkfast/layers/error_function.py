@@ -11,7 +11,10 @@ from .base import Activation
 if TYPE_CHECKING:
     from .._core import Builder
 
-__all__ = ["Erf"]
+__all__ = ["Erf", "Gelu", "Sigmoid_like"]
+
+#: sigmoid(x) is near (erf(x / this) + 1) / 2.
+_SIGMOID_WIDTH = 2.4020563531719796
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,3 +44,42 @@ class Erf(Activation):
 
     def _mean_squared_slope(self) -> float:
         return 4 / math.pi * (self.a * self.b) ** 2  # phi'(0)**2: the largest, at small signals
+
+
+@dataclass(frozen=True, repr=False)
+class Sigmoid_like(Activation):  # noqa: N801 - its name in the file format
+    """phi(x) = (erf(x / 2.4020563531719796) + 1) / 2, which is near the logistic function.
+
+    Examples
+    --------
+    >>> from ntkfast import Sigmoid_like
+    >>> Sigmoid_like()
+    Sigmoid_like()
+    """
+
+    def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
+        return builder.activation(value, "Erf", (0.5, 1 / _SIGMOID_WIDTH, 0.5))
+
+    def _mean_squared_slope(self) -> float:
+        return 1 / (math.pi * _SIGMOID_WIDTH**2)  # phi'(0)**2: the largest, at small signals
+
+
+@dataclass(frozen=True, repr=False)
+class Gelu(Activation):
+    """phi(x) = x Phi(x), Phi the normal distribution function: the exact one, not its tanh form.
+
+    Its kernel is that of Tsuchida et al. (2021), in a form that keeps its digits for rows of any
+    norm.
+
+    Examples
+    --------
+    >>> from ntkfast import Gelu
+    >>> Gelu().critical_W_std
+    2.0
+    """
+
+    def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
+        return builder.activation(value, "Gelu", ())
+
+    def _mean_squared_slope(self) -> float:
+        return 0.25  # phi'(0)**2: that of small signals

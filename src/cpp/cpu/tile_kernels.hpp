@@ -17,7 +17,7 @@ inline constexpr int kRowLength = 256;
 // Rows handled before results are stored: one cache line of floats in the mirrored direction.
 inline constexpr int kStripRows = 16;
 inline constexpr int kMaxConstants = 8;
-inline constexpr int kMaxTableColumns = 16;
+inline constexpr int kMaxTableColumns = 24;
 
 // One tile row in flight.
 template <class T>

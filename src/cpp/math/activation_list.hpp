@@ -4,7 +4,9 @@
 
 #include "math/duals/abrelu.hpp"
 #include "math/duals/erf.hpp"
+#include "math/duals/gelu.hpp"
 
 #define NTKFAST_ACTIVATIONS(X) \
   X(ABRelu, AbRelu, "a, b")    \
-  X(Erf, Erf, "a, b, c")
+  X(Erf, Erf, "a, b, c")       \
+  X(Gelu, Gelu, "")

@@ -60,4 +60,33 @@ NTKFAST_INLINE T arc_excess_over_root_cubed(T z) {
   }
 }
 
+// (atan(sqrt(z)) / sqrt(z) - 1) / z for z in [0, 1]: minus a third and what follows. In double the
+// tail is split into even and odd powers: the lowest term, which sets the rounding error, stays in
+// Horner's order.
+template <class T>
+NTKFAST_INLINE T atan_over_root_tail(T z) {
+  if constexpr (std::is_same_v<T, float>) {
+    constexpr float c[] = {-0.3333303671f,  0.1999187203f,  -0.1419779779f,  0.1061837064f,
+                           -0.07456854826f, 0.04213762359f, -0.01573124912f, 0.002766283502f};
+    return polynomial(c, z);
+  } else {
+    constexpr double even[] = {
+        0.199999999996479603,  0.111111105780020824,   0.0769219899745829418,
+        0.0587682811448727217, 0.0466874530484852871,  0.0338712670270067489,
+        0.0167195960635073887, 0.00375113848396514119, 0.000214238107386039468};
+    constexpr double odd[] = {
+        -0.14285714266926734,    -0.0909089979321734102,  -0.0666576491068972235,
+        -0.0523742347191881684,  -0.0408112475031788523,  -0.0255686236443717393,
+        -0.00899108054265826073, -0.00112525443022346454, -0.0000193423475928922986};
+    return -0.333333333333307019 + z * (polynomial(even, z * z) + z * polynomial(odd, z * z));
+  }
+}
+
+// atan(sqrt(z)) / sqrt(z) for z in [0, 1]; truncation 1.8e-8 (float), 3.3e-17 (double).
+template <class T>
+NTKFAST_INLINE T atan_over_root(T z) {
+  constexpr T one = std::is_same_v<T, float> ? T(0.9999999818f) : T(0.999999999999999967);
+  return one + z * atan_over_root_tail(z);
+}
+
 }  // namespace ntkfast::inline NTKFAST_ISA

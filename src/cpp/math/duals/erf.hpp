@@ -27,34 +27,11 @@
 #include <type_traits>
 
 #include "math/duals/dual.hpp"
+#include "math/duals/erf_angle.hpp"
 
 namespace ntkfast::inline NTKFAST_ISA {
 
 namespace erf_detail {
-
-// atan(sqrt(z)) / sqrt(z) for z in [0, 1]; truncation 1.8e-8 (float), 3.3e-17 (double).
-// Chebyshev interpolant, as in scalar.hpp. In double the tail is split into even and odd powers:
-// the two lowest terms, which set the rounding error, stay in Horner's order.
-template <class T>
-NTKFAST_INLINE T atan_over_root(T z) {
-  if constexpr (std::is_same_v<T, float>) {
-    constexpr float c[] = {0.9999999818f,  -0.3333303671f,  0.1999187203f,
-                           -0.1419779779f, 0.1061837064f,   -0.07456854826f,
-                           0.04213762359f, -0.01573124912f, 0.002766283502f};
-    return polynomial(c, z);
-  } else {
-    constexpr double even[] = {
-        0.199999999996479603,  0.111111105780020824,   0.0769219899745829418,
-        0.0587682811448727217, 0.0466874530484852871,  0.0338712670270067489,
-        0.0167195960635073887, 0.00375113848396514119, 0.000214238107386039468};
-    constexpr double odd[] = {
-        -0.14285714266926734,    -0.0909089979321734102,  -0.0666576491068972235,
-        -0.0523742347191881684,  -0.0408112475031788523,  -0.0255686236443717393,
-        -0.00899108054265826073, -0.00112525443022346454, -0.0000193423475928922986};
-    const double tail = polynomial(even, z * z) + z * polynomial(odd, z * z);
-    return 0.999999999999999967 + z * (-0.333333333333307019 + z * tail);
-  }
-}
 
 // cos((pi / 2) sqrt(1 - z)) / z for z in [0, 1]; truncation 1.1e-9 (float), 2e-17 (double).
 template <class T>
@@ -135,13 +112,11 @@ constexpr double kExcess[kTerms][21] = {
      2.1344041905601048e-11,  -1.890601632960801e-11, 6.563754073312724e-12},
 };
 
+constexpr int kSign[kTerms] = {1, -1, 1, 1, 1, 1, -1, 1};
+
 template <class T>
 NTKFAST_INLINE T square_excess(const T* left, const T* right) {
-  constexpr int terms = std::is_same_v<T, float> ? 4 : kTerms;
-  constexpr int sign[kTerms] = {1, -1, 1, 1, 1, 1, -1, 1};
-  T sum = 0;
-  for (int k = terms - 1; k >= 0; --k) sum += T(sign[k]) * left[k] * right[k];
-  return sum;
+  return signed_sum<std::is_same_v<T, float> ? 4 : kTerms>(kSign, left, right);
 }
 
 }  // namespace erf_detail
@@ -162,14 +137,9 @@ struct Erf {
   }
 
   static RowStep row(const double* params, double p, double* columns) {
-    const double scaled = std::fabs(params[1]) * p;
-    const double norm = std::hypot(M_SQRT1_2, scaled);
-    const double e = scaled / norm, f = M_SQRT1_2 / norm;
-    const double sine = e * e;
-    const bool small = sine <= 0.5;
-    const double acos = small ? M_PI_2 - std::asin(sine) : 2 * std::asin(f * M_SQRT1_2);
-    const double alpha = small ? std::asin(sine) : M_PI_2 - acos;
-    const double sinc = sine > 0 ? sine / alpha : 1;
+    const ErfAngle angle(std::fabs(params[1]) * p);
+    const double e = angle.e, f = angle.f, sine = angle.sine;
+    const double sinc = sine > 0 ? sine / angle.alpha : 1;
     const double root_sinc = std::sqrt(sinc);
 
     const double core = std::fabs(params[0]) * std::sqrt(M_2_PI) * (e / root_sinc);
@@ -179,14 +149,14 @@ struct Erf {
     columns[kSine] = sine;
     columns[kCosSquared] = f * f;
     columns[kRootSinc] = root_sinc;
-    columns[kAcos] = M_2_PI * acos;
+    columns[kAcos] = M_2_PI * angle.complement;
     columns[kScale] = scale;
     columns[kOffset] = next > 0 ? params[2] / next : 0;
     const double y = 2 * columns[kAcos] - 1;
     for (int k = 0; k < erf_detail::kTerms; ++k) {
       columns[kExcess + k] = polynomial(erf_detail::kExcess[k], y) / root_sinc;
     }
-    return {next, scale * scale * sinc / (f * std::sqrt(1 + sine))};
+    return {next, scale * scale * sinc / angle.cosine};
   }
 
   template <class T, bool kSigned>
@@ -215,7 +185,7 @@ struct Erf {
     const T inverse = T(1) / (cos_beta * denominator);
     const T r = ((psi * (T(2) + psi) + mu) * inverse) * cos_beta;
     const T hh = left[kRootSinc] * right[kRootSinc];
-    const T far = (T(2) * hh * r) * erf_detail::atan_over_root(x * (r * r));
+    const T far = (T(2) * hh * r) * atan_over_root(x * (r * r));
     // Small correlations keep their digits: |rho'| = n h h' asin(e e' n) / (e e' n).
     const T small_n = n < T(0.5) ? n : T(0.5);
     const T near_zero = small_n * (hh * asin_over_root(x * (small_n * small_n)));
