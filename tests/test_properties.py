@@ -247,3 +247,46 @@ def row_sets(draw: st.DrawFn) -> Array:
 @given(arch=architectures(), x=row_sets())
 def test_any_architecture_agrees_with_sixty_digits(arch: dict[str, Any], x: Array) -> None:
     assert_true(arch, x)
+
+
+@st.composite
+def branched(draw: st.DrawFn) -> dict[str, Any]:
+    """Blocks from Gaussian values to Gaussian ones, by way of branches, norms and dropout."""
+    norm = st.sampled_from([{"type": "LayerNorm"}, {"type": "LayerNorm", "eps": 0.1}])
+    dropout = st.sampled_from([0.1, 0.5, 0.9]).map(lambda r: {"type": "Dropout", "rate": r})
+
+    def maybe(layer: st.SearchStrategy[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [draw(layer)] if draw(st.booleans()) else []
+
+    def dense() -> dict[str, Any]:
+        layer = draw(_dense())
+        if draw(st.booleans()) or layer.get("b_std") == 0:  # a zero row has no exact K there
+            return layer
+        return {**layer, "parameterization": "standard", "s": [draw(st.sampled_from([1, 3])), 1]}
+
+    def body(depth: int) -> list[dict[str, Any]]:
+        layers = [*maybe(norm), draw(_activations()), *maybe(dropout), dense()]
+        return layers + (block(depth - 1) if draw(st.booleans()) else [])
+
+    def block(depth: int) -> list[dict[str, Any]]:
+        kind = draw(st.sampled_from(["body", "FanInSum", "FanInProd", "FanInConcat"]))
+        if kind == "body" or depth == 0:
+            return [*maybe(norm), draw(_activations()), *maybe(dropout), dense()]
+        branches = [A.serial(*body(depth)) for _ in range(draw(st.integers(1, 2)))]
+        skip = [{"type": "Identity"}, {"type": "LayerNorm"}]
+        skip += [*maybe(_activations()), *maybe(dropout)]
+        branches.append(draw(st.sampled_from(skip)))
+        joined = A.branches(kind, *draw(st.permutations(branches)))
+        return [joined, *maybe(dropout), dense()]
+
+    layers = [draw(_dense())]
+    for _ in range(draw(st.integers(1, 3))):
+        layers += block(2)
+    return A.serial(*layers)
+
+
+@settings(max_examples=150)
+@given(arch=branched(), x=row_sets())
+def test_any_branched_architecture_agrees_with_sixty_digits(arch: dict[str, Any], x: Array) -> None:
+    assert_true(arch, x)
+    assert_true(arch, x, x[1:], what="cross")

@@ -109,6 +109,46 @@ inline Program network(const std::string& name) {
     }
     return builder.build();
   }
+  if (name == "residual") {  // the sign of the branches differs, and a norm shares a buffer
+    value = builder.dense(value, 1.3, 0.1, true);
+    for (int k = 0; k < 3; ++k) {
+      const int norm = builder.layer_norm(value, 1e-3);
+      const int phi = builder.activation(norm, "ABRelu", {k == 1 ? -0.7 : 0.0, 1});
+      value = builder.fan_in_sum(value, builder.dense(phi, 0.9, k * 0.1, true));
+    }
+    return finish(1, 0.1);
+  }
+  if (name == "joins") {
+    const int trunk = builder.dense(value, 1.2, 0.2, true, 3);
+    const int kinked = builder.activation(trunk, "ABRelu", {-0.3, 1});
+    const int left = builder.dense(builder.dropout(kinked, 0.7), 1.1, 0.3, false, 3);
+    const int product = builder.fan_in_product(trunk, left);
+    const int side = builder.fan_in_concat(builder.fan_in_concat(product, kinked), product);
+    builder.output(product);
+    builder.output(side);
+    builder.output(builder.fan_in_sum(builder.dense(side, 0.8, 0, true), kinked));
+    builder.output(builder.layer_norm(trunk, 0.5));
+    return builder.build();
+  }
+  if (name == "one side trained") {  // T comes from the second value alone
+    const int fixed = builder.dense(value, 1.2, 0.2, false);
+    const int trained = builder.activation(builder.dense(value, 0.9, 0.1, true), "Erf", {1, 1, 2});
+    const int sum = builder.fan_in_sum(fixed, trained);
+    builder.output(sum);
+    builder.output(builder.fan_in_product(fixed, trained));
+    builder.output(builder.fan_in_concat(fixed, trained));
+    builder.output(builder.dropout(sum, 0.25));
+    return builder.build();
+  }
+  if (name == "standard") {
+    value = builder.dense_standard(value, 1.3, 0.2, true, 64, 1);
+    value = builder.activation(value, "ABRelu", {-0.2, 1});
+    value = builder.dense_standard(value, 1.1, {}, true, 8, 4);
+    value = builder.activation(value, "Erf", {1, 1, 0});
+    builder.output(builder.dense_standard(value, 1.1, 0.4, false, 1, 1));
+    builder.output(builder.dense_standard(value, 0, 0.4, true, 1, 1));
+    return builder.build();
+  }
   // "branches": values that are read twice.
   const int trunk = builder.dense(value, 1.4, 0.2, true);
   const int left = builder.activation(trunk, "ABRelu", {0, 1});
@@ -119,9 +159,20 @@ inline Program network(const std::string& name) {
   return builder.build();
 }
 
-inline const char* const kNetworks[] = {
-    "relu",         "relu with bias",   "leaky",       "abs",     "erf", "mixed",
-    "fixed layers", "only the readout", "every depth", "branches"};
+inline const char* const kNetworks[] = {"relu",
+                                        "relu with bias",
+                                        "leaky",
+                                        "abs",
+                                        "erf",
+                                        "mixed",
+                                        "fixed layers",
+                                        "only the readout",
+                                        "every depth",
+                                        "branches",
+                                        "residual",
+                                        "joins",
+                                        "one side trained",
+                                        "standard"};
 
 // K and T of every output.
 template <class T>
@@ -173,9 +224,11 @@ long double worst_error(const Program& program, const std::vector<T>& x, const s
   const auto diagonals = [&](const std::vector<T>& from, std::int64_t count) {
     std::vector<std::vector<reference::Pair>> all;
     for (std::int64_t i = 0; i < count; ++i) {
-      all.push_back(reference::outputs(
-          program, reference::input_pair(&from[static_cast<std::size_t>(i * d)],
-                                         &from[static_cast<std::size_t>(i * d)], d)));
+      all.push_back(
+          reference::outputs(program,
+                             reference::input_pair(&from[static_cast<std::size_t>(i * d)],
+                                                   &from[static_cast<std::size_t>(i * d)], d),
+                             true));
     }
     return all;
   };
@@ -184,9 +237,11 @@ long double worst_error(const Program& program, const std::vector<T>& x, const s
   long double worst = 0;
   for (std::int64_t at = 0; at < got.n * got.m; at += stride) {
     const std::int64_t i = at / got.m, j = at % got.m;
-    const auto expected = reference::outputs(
-        program, reference::input_pair(&x[static_cast<std::size_t>(i * d)],
-                                       &other[static_cast<std::size_t>(j * d)], d));
+    const auto expected =
+        reference::outputs(program,
+                           reference::input_pair(&x[static_cast<std::size_t>(i * d)],
+                                                 &other[static_cast<std::size_t>(j * d)], d),
+                           z == nullptr && i == j);
     for (std::size_t k = 0; k < expected.size() && !got.nngp[k].empty(); ++k) {
       const auto& a = left[static_cast<std::size_t>(i)][k];
       const auto& b = right[static_cast<std::size_t>(j)][k];

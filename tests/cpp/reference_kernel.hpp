@@ -83,8 +83,60 @@ inline Pair erf(const Pair& in, long double a, long double b, long double c) {
   return out;
 }
 
-// State of a pair at every output of the program.
-inline std::vector<Pair> outputs(const ntkfast::Program& program, const Pair& input) {
+// Standard parameterization: the layer's own part of T is g^2 K_in + e^2.
+inline Pair standard_dense(const Pair& in, long double w, long double b, long double g,
+                           long double e) {
+  Pair out = dense(in, w, b, false);
+  out.ntk += g * g * in.nngp() + e * e;
+  return out;
+}
+
+inline Pair scaled(const Pair& in, long double si, long double sj) {
+  return {in.qi * si * si, in.qj * sj * sj, in.minus, in.plus, in.ntk * si * sj};
+}
+
+inline Pair layer_norm(const Pair& in, long double eps) {
+  const auto scale = [&](long double q) { return q > 0 ? 1 / std::sqrt(q + eps) : 1; };
+  return scaled(in, scale(in.qi), scale(in.qj));
+}
+
+// The same sample loses the same units.
+inline Pair dropout(const Pair& in, long double keep, bool same) {
+  const long double grown = 1 / std::sqrt(keep);
+  Pair out = scaled(in, grown, grown);
+  if (same) return out;
+  out.ntk *= keep;
+  out.minus = (1 - keep) + keep * in.minus;
+  out.plus = (1 - keep) + keep * in.plus;
+  return out;
+}
+
+// w1 K1 + w2 K2. With p' = sqrt(w1 q1 + w2 q2) and A_k = w_k p_k p_k' / (p p'), 1 - sum A_k is
+// (sqrt(w1 w2) (p1 p2' - p2 p1'))^2 / (p p' (p p' + w1 p1 p1' + w2 p2 p2')).
+inline Pair sum(const Pair& a, const Pair& b, long double wa, long double wb) {
+  Pair out{wa * a.qi + wb * b.qi, wa * a.qj + wb * b.qj, a.minus, a.plus, wa * a.ntk + wb * b.ntk};
+  const long double root = out.root();
+  if (root == 0) return out;
+  const long double share_a = wa * a.root(), share_b = wb * b.root();
+  const long double cross = std::sqrt(a.qi) * std::sqrt(b.qj) - std::sqrt(b.qi) * std::sqrt(a.qj);
+  const long double apart = wa * wb * cross * cross / (root + share_a + share_b);
+  out.minus = (apart + share_a * a.minus + share_b * b.minus) / root;
+  out.plus = (apart + share_a * a.plus + share_b * b.plus) / root;
+  return out;
+}
+
+inline Pair product(const Pair& a, const Pair& b) {
+  // 1 - r s and 1 + r s from the nearer ends of r and s.
+  const long double ma = std::fmin(a.minus, a.plus), mb = std::fmin(b.minus, b.plus);
+  const long double near = ma + mb - ma * mb;
+  const bool positive = (a.minus <= a.plus) == (b.minus <= b.plus);
+  return {a.qi * b.qi, a.qj * b.qj, positive ? near : 2 - near, positive ? 2 - near : near,
+          a.ntk * b.nngp() + a.nngp() * b.ntk};
+}
+
+// State of a pair at every output of the program; `same`: of one sample with itself.
+inline std::vector<Pair> outputs(const ntkfast::Program& program, const Pair& input,
+                                 bool same = false) {
   using ntkfast::OpKind;
   std::vector<Pair> value(program.values.size());
   std::vector<Pair> result(static_cast<std::size_t>(program.outputs));
@@ -93,14 +145,32 @@ inline std::vector<Pair> outputs(const ntkfast::Program& program, const Pair& in
     const Pair in = value[static_cast<std::size_t>(op.in)];
     const auto out = static_cast<std::size_t>(op.out);
     const auto& p = op.params;
-    if (op.kind == OpKind::Output) {
-      result[out] = in;
-    } else if (op.kind == OpKind::Dense) {
-      value[out] = dense(in, p[0], p[1], op.trainable);
-    } else if (op.activation == ntkfast::Activation::ABRelu) {
-      value[out] = abrelu(in, p[0], p[1]);
-    } else {
-      value[out] = erf(in, p[0], p[1], p[2]);
+    const Pair in2 = value[static_cast<std::size_t>(op.in2 < 0 ? op.in : op.in2)];
+    switch (op.kind) {
+      case OpKind::Output:
+        result[out] = in;
+        break;
+      case OpKind::Dense:
+        value[out] = dense(in, p[0], p[1], op.trainable);
+        break;
+      case OpKind::StandardDense:
+        value[out] = standard_dense(in, p[0], p[1], p[2], p[3]);
+        break;
+      case OpKind::LayerNorm:
+        value[out] = layer_norm(in, p[0]);
+        break;
+      case OpKind::Dropout:
+        value[out] = dropout(in, p[0], same);
+        break;
+      case OpKind::Sum:
+        value[out] = sum(in, in2, p[0], p[1]);
+        break;
+      case OpKind::Product:
+        value[out] = product(in, in2);
+        break;
+      case OpKind::Activation:
+        value[out] = op.activation == ntkfast::Activation::ABRelu ? abrelu(in, p[0], p[1])
+                                                                  : erf(in, p[0], p[1], p[2]);
     }
   }
   return result;

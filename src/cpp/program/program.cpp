@@ -48,23 +48,16 @@ Buffers assign_buffers(const Program& program, bool share) {
   for (std::size_t v = 0; v < owner.size(); ++v) owner[v] = static_cast<int>(v);
   for (std::size_t k = 0; k < program.ops.size(); ++k) {
     const Op& op = program.ops[k];
-    if (shares(op)) {
-      owner[index(op.out)] = owner[index(op.in)];
-      continue;
-    }
     for (const int in : {op.in, op.in2}) {
       if (in >= 0) last_reader[index(owner[index(in)])] = static_cast<int>(k);
     }
+    if (shares(op)) owner[index(op.out)] = owner[index(op.in)];
   }
   Buffers buffers{std::vector<int>(owner.size(), -1), 0};
   std::vector<int> free_buffers;
   buffers.of[0] = buffers.count++;
   for (std::size_t k = 0; k < program.ops.size(); ++k) {
     const Op& op = program.ops[k];
-    if (shares(op)) {
-      buffers.of[index(op.out)] = buffers.of[index(op.in)];
-      continue;
-    }
     const int first = owner[index(op.in)], second = op.in2 < 0 ? first : owner[index(op.in2)];
     const auto release = [&](int value) {
       if (last_reader[index(value)] == static_cast<int>(k)) {
@@ -74,6 +67,10 @@ Buffers assign_buffers(const Program& program, bool share) {
     release(first);
     if (second != first) release(second);
     if (op.kind == OpKind::Output) continue;
+    if (shares(op)) {
+      buffers.of[index(op.out)] = buffers.of[index(op.in)];
+      continue;
+    }
     if (free_buffers.empty()) free_buffers.push_back(buffers.count++);
     buffers.of[index(op.out)] = free_buffers.back();
     free_buffers.pop_back();
