@@ -111,7 +111,7 @@ def _dense(layer: Layer, value: _Value) -> _Value:
         own = value.width / mpf(layer.get("s", (1, 1))[0]) * value.k
         own += 0 if layer.get("b_std") is None else 1
     t = w * value.t + (own if layer.get("trainable", True) else 0)
-    return _Value(k, t, layer.get("out_dim", 1))
+    return _Value(k, t, int(layer.get("out_dim", 1) * layer.get("s", (1, 1))[1]))
 
 
 def _join(layer: Layer, values: Sequence[_Value]) -> _Value:

@@ -41,9 +41,10 @@ class Dense(Layer):
     parameterization : {"ntk", "standard"}, default "ntk"
         What is trained, see above.
     s : pair of float, default (1, 1)
-        Ratios of the finite width to the width that ``out_dim`` gives, of the layer before and of
-        this one, in standard parameterization: only the first enters the kernel. (1, 1) always in
-        the other parameterization, where it means nothing.
+        In standard parameterization, the widths of the layer before and of this one in units of
+        their ``out_dim``: this layer has ``s[1] * out_dim`` units, a whole number, and its weights
+        the standard deviation ``W_std / sqrt(n_in / s[0])``. (1, 1) always in the other
+        parameterization, where it means nothing.
 
     Raises
     ------
@@ -81,6 +82,8 @@ class Dense(Layer):
         choice("Dense(parameterization=...)", self.parameterization, ("ntk", "standard"))
         s = _two_ratios(self.s) if self.parameterization == "standard" else (1.0, 1.0)
         object.__setattr__(self, "s", s)
+        if not (out_dim * s[1]).is_integer():
+            raise ValueError(f"Dense(s=...): s[1] * out_dim must be a whole number, {got(self.s)}")
 
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         if isinstance(self.W_std, str) and value != 0:
@@ -91,7 +94,7 @@ class Dense(Layer):
         W_std = math.sqrt(width) if isinstance(self.W_std, str) else self.W_std
         if self.parameterization == "standard":
             return builder.dense_standard(
-                value, W_std, self.b_std, self.trainable, self.out_dim, self.s[0]
+                value, W_std, self.b_std, self.trainable, int(self.out_dim * self.s[1]), self.s[0]
             )
         return builder.dense(value, W_std, self.b_std or 0.0, self.trainable, self.out_dim)
 
