@@ -22,7 +22,7 @@ from .network import Network, repeat, serial
 from .serialization import from_dict
 
 if TYPE_CHECKING:
-    from . import cuda, plot, sklearn, solvers
+    from . import cuda, phase, plot, sklearn, solvers
     from .solvers import solve
 
 __version__ = _core.build_info()["version"]
@@ -38,6 +38,7 @@ __all__ = [
     "layers",
     "mlp",
     "models",
+    "phase",
     "plot",
     "repeat",
     "serial",
@@ -48,7 +49,7 @@ __all__ = [
 __all__ += layers.__all__
 
 # Imported on first use: they bring in SciPy, scikit-learn, matplotlib or a GPU driver.
-_LAZY_MODULES = frozenset({"cuda", "plot", "sklearn", "solvers"})
+_LAZY_MODULES = frozenset({"cuda", "phase", "plot", "sklearn", "solvers"})
 
 
 def __getattr__(name: str) -> Any:

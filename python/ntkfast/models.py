@@ -56,7 +56,7 @@ def mlp(
     serial(Dense(b_std=0.1, trainable=False), Abs(), Dense(b_std=0.1))
     """
     depth = whole_number("depth", depth, minimum=0)
-    phi = _activation(activation)
+    phi = activation_layer(activation)
     fixed_layers = whole_number("fixed_layers", fixed_layers, minimum=0)
     if fixed_layers > depth:
         raise ValueError(
@@ -109,11 +109,12 @@ def arora(depth: int) -> Network:
     return serial(*layers)
 
 
-def _activation(activation: Activation | str) -> Activation:
+def activation_layer(activation: Activation | str, argument: str = "activation") -> Activation:
+    """Return the activation that a layer or a name in any case means."""
     if isinstance(activation, Activation):
         return activation
     if not isinstance(activation, str):
-        raise TypeError(f"activation must be a layer such as Relu() or a name, {got(activation)}")
+        raise TypeError(f"{argument} must be a layer such as Relu() or a name, {got(activation)}")
     named = {name.lower(): cls for name, cls in LAYERS.items() if issubclass(cls, Activation)}
     cls = named.get(activation.lower().replace("_", ""))
     if cls is None:
@@ -122,6 +123,6 @@ def _activation(activation: Activation | str) -> Activation:
         return cls()
     except TypeError as error:  # a required argument, as ABRelu has
         raise ValueError(
-            f"activation {activation!r} has arguments without default: give a layer, "
+            f"{argument} {activation!r} has arguments without default: give a layer, "
             f"{cls.__name__}(...)"
         ) from error

@@ -80,7 +80,7 @@ def plot_kernel(
     matrix = np.array(K, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"K: expected a square matrix, got shape {matrix.shape}")
-    ax = _new_axes(ax)
+    ax = new_axes(ax)
     if normalize:
         scale = np.sqrt(np.diag(matrix))
         scale[scale == 0.0] = 1.0
@@ -130,7 +130,7 @@ def plot_spectrum(
     >>> ax.get_yscale()
     'log'
     """
-    ax = _new_axes(ax)
+    ax = new_axes(ax)
     for (name, values), color in zip(spectra.items(), COLORS, strict=False):
         falling = np.sort(np.asarray(values, dtype=np.float64))[::-1]
         falling = falling / falling[0]
@@ -138,7 +138,7 @@ def plot_spectrum(
         kept = falling > 0.0
         ax.loglog(index[kept], falling[kept], color=color, label=name, lw=1.8)
     ax.set(xlabel="index $i$", ylabel=r"eigenvalue $\lambda_i / \lambda_1$", title=title)
-    _finish(ax)
+    finish(ax)
     ax.legend(frameon=False)
     return ax
 
@@ -187,7 +187,7 @@ def plot_learning_curve(
     >>> ax.get_xlabel()
     'training rows'
     """
-    ax = _new_axes(ax)
+    ax = new_axes(ax)
     rows = np.asarray(train_rows)
     for (name, values), color, marker in zip(errors.items(), COLORS, MARKERS, strict=False):
         strong = not highlight or name in highlight
@@ -207,12 +207,13 @@ def plot_learning_curve(
         ax.set_yscale("log")
     _plain_ticks(ax, rows)
     ax.set(xlabel="training rows", ylabel=ylabel, title=title)
-    _finish(ax)
+    finish(ax)
     ax.legend(frameon=False, fontsize="small")
     return ax
 
 
-def _new_axes(ax: Axes | None) -> Axes:
+def new_axes(ax: Axes | None) -> Axes:
+    """Return the panel, or that of a new figure."""
     require_matplotlib()
     if ax is not None:
         return ax
@@ -257,7 +258,8 @@ def _plain_ticks(ax: Axes, rows: np.ndarray[Any, Any]) -> None:
         ax.yaxis.set_minor_locator(NullLocator())
 
 
-def _finish(ax: Axes) -> None:
+def finish(ax: Axes) -> None:
+    """Give a panel with axes the look of all of them."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(which="major", color="0.88", lw=0.7)
     ax.set_axisbelow(True)
