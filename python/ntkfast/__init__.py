@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, errors, layers, models
 from ._gram import Kernels, kernels_of
+from ._text import from_text
 from .config import config
 from .layers import *
 from .models import mlp
@@ -34,6 +35,7 @@ __all__ = [
     "cuda",
     "errors",
     "from_dict",
+    "from_text",
     "kernels_of",
     "layers",
     "mlp",

@@ -10,6 +10,7 @@ from . import _core, _memory
 from ._arrays import Prepared, prepare
 from ._gram_progress import gram_progress
 from ._lowering import compile_program
+from ._text import one_line
 from ._threads import resolve_threads
 from ._validate import choice, got
 from .config import resolve_isa
@@ -158,7 +159,8 @@ def translated(nets: Sequence[Network], data: Prepared) -> Iterator[None]:
         yield
     except OverflowError as error:
         net = nets[0] if len(nets) == 1 else _overflowing(nets, data)
-        raise KernelOverflowError(f"the kernel of {net!r} overflows: {error}") from error
+        text = one_line(net.layers)
+        raise KernelOverflowError(f"the kernel of {text} overflows: {error}") from error
 
 
 def _overflowing(nets: Sequence[Network], data: Prepared) -> Network:

@@ -9,7 +9,7 @@ from ._validate import got, whole_number
 from .errors import ArchitectureError
 from .layers import Activation, Dense, Layer
 
-__all__ = ["variants"]
+__all__ = ["all_fixed", "variants"]
 
 Layers = tuple[Layer, ...]
 
@@ -18,6 +18,12 @@ def variants(
     layers: Layers, depths: Iterable[int] | None, fixed: Iterable[int] | str
 ) -> dict[tuple[int, int], Layers]:
     """Return ``(depth, fixed)`` to layers; see `Network.variants`."""
+    for layer in layers:
+        if not isinstance(layer, Activation) and _has_activation([layer]):
+            raise ArchitectureError(
+                f"{layer!r} has activations in branches, where depth is not defined: give the "
+                "networks themselves to kernels_of()"
+            )
     ends = [i for i, layer in enumerate(layers, start=1) if isinstance(layer, Activation)]
     # The readout is what follows the last activation; depth 0 is the readout alone.
     readout = layers[ends[-1] :] if ends else layers
@@ -58,3 +64,23 @@ def _with_fixed(layers: Layers, count: int) -> Layers:
             layer, count = replace(layer, trainable=False), count - 1
         fixed.append(layer)
     return tuple(fixed)
+
+
+def all_fixed(layers: Layers) -> Layers:
+    """Return the layers with none of them trained, within branches neither."""
+    return tuple(_fixed(layer) for layer in layers)
+
+
+def _fixed(layer: Layer) -> Layer:
+    if isinstance(layer, Dense):
+        return replace(layer, trainable=False)
+    if branches := getattr(layer, "branches", ()):
+        return replace(layer, branches=tuple(map(all_fixed, branches)))  # type: ignore[call-arg]
+    return layer
+
+
+def _has_activation(layers: Iterable[Layer]) -> bool:
+    return any(
+        isinstance(layer, Activation) or any(map(_has_activation, getattr(layer, "branches", ())))
+        for layer in layers
+    )

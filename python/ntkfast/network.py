@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _core, _variants, serialization
 from ._arrays import prepare
 from ._gram import Kernels, diagonals, grams, kernels_of, translated
 from ._lowering import compile_program, flatten
+from ._text import to_text
 from ._threads import resolve_threads
 from ._validate import choice, whole_number
 from .config import resolve_isa
 from .layers import Layer
+
+if TYPE_CHECKING:
+    from ._summary import Summary
 
 __all__ = ["Kernels", "Network", "repeat", "serial"]
 
@@ -58,7 +62,7 @@ class Network:
         compile_program(self.layers, width=None)
 
     def __repr__(self) -> str:
-        return f"serial({', '.join(map(repr, self.layers))})"
+        return to_text(self.layers)
 
     def __reduce__(self) -> tuple[type[Network], tuple[tuple[Layer, ...]]]:
         return Network, (self.layers,)
@@ -146,6 +150,42 @@ class Network:
         ((2, 2), True)
         """
         return self._gram(X, Z, nngp=True, ntk=True, threads=threads)
+
+    def summary(self, q: float = 1.0) -> Summary:
+        """Return a table of what every layer does to a signal.
+
+        Parameters
+        ----------
+        q : float, default 1.0
+            Variance ``|x|**2 / d`` of the input, >= 0; 1 is also that of a unit-norm input in the
+            convention of `ntkfast.models.arora`.
+
+        Returns
+        -------
+        Summary
+            A sequence of rows with the fields ``layer``, ``q``, ``gain``, ``chi``, ``ntk`` and
+            ``state``; it prints as a table.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If q is not a finite number >= 0.
+        KernelOverflowError
+            If a variance is not finite.
+
+        Examples
+        --------
+        >>> import ntkfast as nk
+        >>> nk.serial(nk.Dense(1.5, 0.5), nk.Relu(), nk.Dense()).summary()
+           layer                           q    chi   ntk  state
+           input                           1
+        1  Dense(W_std=1.5, b_std=0.5)   2.5          2.5  Gaussian
+        2  Relu()                       1.25  1.125  1.25  not Gaussian
+        3  Dense()                      1.25          2.5  Gaussian
+        """
+        from ._summary import summarise
+
+        return summarise(self.layers, q)
 
     def variants(
         self, depths: Iterable[int] | None = None, fixed: Iterable[int] | str = (0,)

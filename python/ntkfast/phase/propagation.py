@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._gram import kernels_of
 from .._validate import finite_number, got
+from .._variants import all_fixed
 from ..errors import ArchitectureError, KernelOverflowError
 from ..layers import Activation, Dense, Layer
 from ..models import activation_layer
@@ -100,7 +101,7 @@ def propagation(
     if isinstance(net, Network):
         if W_std is not None or b_std is not None:
             raise TypeError("W_std and b_std go with an activation: a network has its own")
-        return Propagation(_fixed(_period(net)), 1.0, 0.0)
+        return Propagation(_period(net), 1.0, 0.0)
     phi = activation_layer(net, "net")
     if W_std is None:
         raise TypeError(f"W_std is required beside an activation, {got(W_std)}")
@@ -116,7 +117,7 @@ def alone(phi: Activation | str) -> Propagation:
 
 def _period(net: Network) -> tuple[Layer, ...]:
     """Return the block that the network repeats, turned so that it starts behind a Dense layer."""
-    layers = _fixed(net.layers)
+    layers = all_fixed(net.layers)
     if isinstance(layers[0], Dense):
         if len(layers) > 1 and isinstance(layers[-1], Dense):
             layers = layers[:-1]  # the readout
@@ -134,13 +135,6 @@ def _period(net: Network) -> tuple[Layer, ...]:
 
 def _repeats(layers: tuple[Layer, ...], period: int) -> bool:
     return len(layers) % period == 0 and layers == layers[:period] * (len(layers) // period)
-
-
-def _fixed(network: Network | tuple[Layer, ...]) -> tuple[Layer, ...]:
-    layers = network.layers if isinstance(network, Network) else network
-    return tuple(
-        replace(each, trainable=False) if isinstance(each, Dense) else each for each in layers
-    )
 
 
 def log_derivative(f: Callable[[FloatArray], FloatArray], q: float) -> float:
