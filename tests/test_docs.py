@@ -25,11 +25,12 @@ def test_example_runs(
     assert capsys.readouterr().out
 
 
-def test_quickstart_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("document", ["quickstart.md", "phase.md"])
+def test_the_sessions_of_a_document_run(document: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPLBACKEND", "Agg")
     flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
     failed, attempted = doctest.testfile(
-        str(ROOT / "docs" / "quickstart.md"), module_relative=False, optionflags=flags
+        str(ROOT / "docs" / document), module_relative=False, optionflags=flags
     )
     assert attempted > 0
     assert failed == 0
