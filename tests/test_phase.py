@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 import ntkfast as nk
 from ntkfast.errors import ArchitectureError
 from ntkfast.phase.fixed_points import depth_scale, flow
+from ntkfast.phase.panels import Panels
 from ntkfast.phase.propagation import alone, log_derivative, propagation
 from oracle import quadrature
 from support import ACTIVATIONS, network
@@ -190,6 +191,25 @@ def test_the_flow_reaches_both_ends_and_does_not_stop_at_rounding() -> None:
     assert flow(noisy, 2.0, 0.0, 1e-200) == pytest.approx(1.0, rel=1e-9)
 
 
+def test_a_tiny_start_grows_to_the_fixed_point() -> None:
+    for W, b in ((2.0, 0.0), (2.0, 1e-120), (0.5, 1e-60)):
+        point = nk.phase.fixed_point("erf", W, b)
+        for q0 in (1e-250, 1e-40, 1e40):
+            assert nk.phase.fixed_point("erf", W, b, q0=q0).q == pytest.approx(point.q, rel=1e-12)
+    assert nk.phase.fixed_point("erf", 0.5, 1e-60).q == pytest.approx(
+        1e-120 / (1 - 1 / math.pi), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_panels_interpolate_to_all_figures(name: str) -> None:
+    exact = alone(layer(name)).moments
+    panels = Panels(lambda q: np.array(exact(q)), 2)
+    q = np.exp(np.random.default_rng(0).uniform(-9, 9, 300))
+    np.testing.assert_allclose(panels(q), exact(q), rtol=3e-11)
+    assert panels(q[:0]).shape == (2, 0)
+
+
 @pytest.mark.parametrize("name", sorted(ACTIVATIONS))
 @pytest.mark.parametrize(("W", "b"), [(0.4, 0.3), (1.1, 0.2), (1.9, 0.0)])
 def test_iterating_the_network_leads_to_the_fixed_point(name: str, W: float, b: float) -> None:
@@ -269,6 +289,36 @@ def test_a_block_of_several_layers() -> None:
     one = float(nk.phase.variance_map("erf", point.q, 1.1, 0.2))
     chi = alone("erf").moments(point.q)[1] * 1.1**2 * alone("relu").moments(one)[1] * 1.2**2
     assert point.chi_1 == pytest.approx(float(chi), rel=1e-9)
+
+
+def test_a_residual_block() -> None:
+    branch = [nk.Dense(0.9, 0.1), nk.Erf(), nk.Dense(0.5, 0.3)]
+    block = nk.serial(nk.FanOut(2), nk.parallel(branch, nk.Dense(0.8)), nk.FanInSum())
+    point = nk.phase.fixed_point(block)
+    kernel = nk.repeat(block, 300).nngp([[1.0, 0.0], [0.3, 1.0]])
+    np.testing.assert_allclose(kernel, point.q * np.array([[1, point.c], [point.c, 1]]), rtol=1e-9)
+    skip = nk.serial(nk.FanOut(2), nk.parallel(branch, nk.Identity()), nk.FanInSum())
+    assert nk.phase.fixed_point(skip).phase == "unbounded"  # each block adds to the variance
+
+
+def test_layer_norm_sets_the_variance() -> None:
+    W, b = 1.5, 0.2
+    point = nk.phase.fixed_point(nk.serial(nk.Dense(W, b), nk.LayerNorm(), nk.Relu()))
+    # Behind the norm the variance is one, whatever came before.
+    assert point.q == pytest.approx(W**2 / 2 + b**2, rel=1e-10)
+    assert abs(point.q_slope) < 1e-10
+    assert point.chi_1 == pytest.approx(W**2 / 2 / point.q, rel=1e-9)
+
+
+def test_dropout_ends_order() -> None:
+    W, b, keep = 0.8, 0.3, 0.9
+    point = nk.phase.fixed_point(nk.serial(nk.Dense(W, b), nk.Erf(), nk.Dropout(keep)))
+    assert point.chi_1 < 1
+    assert point.c < 1 - 1e-3  # equal inputs part: each has a mask of its own
+    deep = nk.repeat([nk.Dense(W, b), nk.Erf(), nk.Dropout(keep)], 80)
+    K = nk.serial(deep, nk.Dense(W, b)).nngp([[1.0, 0.0], [0.3, 1.0]])
+    assert K[0, 0] == pytest.approx(point.q, rel=1e-9)
+    assert K[0, 1] / point.q == pytest.approx(point.c, rel=1e-9)
 
 
 def test_blocks_that_cannot_follow_themselves_are_refused() -> None:

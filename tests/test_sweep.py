@@ -304,3 +304,51 @@ def test_auto_computes_in_parts_what_does_not_fit(
         model = nk.sklearn.NTKRegressor("auto", threads=1).fit(features, target)
     assert set(passes) == {1}
     assert model.candidates_ == whole.candidates_
+
+
+# --- branches ------------------------------------------------------------------------------------
+
+RESIDUAL = [
+    nk.FanOut(2),
+    nk.parallel([nk.Relu(), nk.Dense(1.1, 0.2)], nk.Identity()),
+    nk.FanInSum(),
+]
+
+
+def test_residual_networks_share_their_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    nets = [nk.serial(nk.Dense(), *RESIDUAL * k, nk.Dense()) for k in (3, 1, 2)]
+    assert operations(nets, monkeypatch) == {"dense": 1 + 3 + 3, "activation": 3, "output": 3}
+    for z in (None, Z):
+        for got, net in zip(nk.kernels_of(nets, X, z), nets, strict=True):
+            assert_same(got, net.kernels(X, z))
+
+
+def test_equal_branches_keep_weights_of_their_own() -> None:
+    twins = nk.serial(nk.FanOut(2), nk.parallel(nk.Dense(), nk.Dense()), nk.FanInSum())
+    other = nk.serial(nk.FanOut(2), nk.parallel(nk.Dense(), nk.Dense()), nk.FanInProd())
+    both, product = nk.kernels_of([twins, other], X, kind="nngp")
+    K = nk.serial(nk.Dense()).nngp(X)
+    np.testing.assert_allclose(both, 2 * K, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(product, K * K, rtol=1e-12, atol=1e-14)
+
+
+def test_depth_is_not_defined_within_branches() -> None:
+    with pytest.raises(ArchitectureError, match=r"parallel\(.*activations in branches.*kernels_of"):
+        nk.serial(nk.Dense(), *RESIDUAL, nk.Dense()).depth_sweep(X)
+
+
+def test_a_sweep_of_layers_that_are_not_dense_or_activation() -> None:
+    hidden = [nk.Dense(1.2, 0.1), nk.LayerNorm(), nk.Relu(), nk.Dropout(0.8)]
+    net = nk.serial(*hidden * 3, nk.Dense())
+    sweep = net.depth_sweep(X, fixed="all")
+    assert len(sweep) == 2 + 3 + 4
+    assert net.variants()[2, 0] == nk.serial(*hidden * 2, nk.Dense())
+    for key, variant in net.variants(fixed="all").items():
+        assert_same(sweep[key], variant.kernels(X))
+
+
+def test_a_sweep_in_standard_parameterization() -> None:
+    wide = nk.Dense(1.3, 0.1, 32, parameterization="standard")
+    net = nk.serial(*[wide, nk.Erf()] * 3, wide)
+    for key, variant in net.variants(fixed="all").items():
+        assert_same(net.depth_sweep(X, fixed="all")[key], variant.kernels(X))

@@ -20,6 +20,19 @@ NETWORKS = [
     nk.serial(nk.Dense(2**0.5, 0.1, 64), nk.LeakyRelu(-0.1), nk.Dense(0.3, 0.0, trainable=False)),
     nk.models.arora(7),
     nk.mlp(30, "erf", b_std=1e-300, fixed_layers=2),
+    nk.serial(
+        nk.Dense(1.2, 0.1),
+        *[
+            nk.FanOut(2),
+            nk.parallel([nk.Relu(), nk.Dense(0.3, 0.0, trainable=False)], nk.Identity()),
+            nk.FanInSum(),
+        ]
+        * 2,
+        nk.LayerNorm(),
+        nk.Erf(),
+        nk.Dropout(0.9),
+        nk.Dense(parameterization="standard", s=(2, 1)),
+    ),
     *(nk.from_dict(network(name, 2, 0.1)) for name in sorted(ACTIVATIONS)),
 ]
 
@@ -74,6 +87,17 @@ def test_text_may_be_written_by_hand() -> None:
     )
 
 
+def test_blocks_may_be_repeated_and_branches_nested() -> None:
+    block = nk.repeat([nk.Dense(1.5), nk.Relu()], 3)
+    assert nk.from_text("serial(repeat([Dense(1.5), Relu()], 3), Dense())") == nk.serial(
+        block, nk.Dense()
+    )
+    inner = nk.parallel(nk.Dense(), [nk.Dense(2), nk.Abs()])
+    outer = nk.parallel([nk.Dense(), nk.FanOut(2), inner, nk.FanInSum()], nk.Dense())
+    net = nk.serial(nk.FanOut(2), outer, nk.FanInConcat())
+    assert nk.from_text(repr(net)) == net
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -87,6 +111,9 @@ def test_text_may_be_written_by_hand() -> None:
         ("serial(Relu())", "line 1, column 1: layer 1 of 1"),
         ("serial(Dense(**{'W_std': 2}))", r"line 1, column 16: \*\*"),
         ("serial(*[Dense()])", "line 1, column 8: expected a layer"),
+        ("serial(FanOut(2), parallel([Dense()], Abs), FanInSum())", "line 1, column 39: .*Abs"),
+        ("repeat(Dense(), 0)", "line 1, column 1: times must be"),
+        ("serial(FanOut(2))", "line 1, column 1: .*values"),
         ("serial()", "line 1, column 1: .*at least one layer"),
         ("'Dense()'", "expected a network, got 'Dense"),
         ("3", "expected a network, got 3"),
@@ -184,6 +211,22 @@ def test_the_summary_counts_every_gain_once() -> None:
     assert relu.chi == pytest.approx(2)
     assert first.chi is second.chi is identity.chi is last.chi is None
     assert (first.ntk, second.ntk) == pytest.approx((1, 4))  # the second is fixed
+
+
+def test_branches_have_a_row_each_until_they_are_joined() -> None:
+    W, b = 1.1, 0.2
+    branch = [nk.Relu(), nk.Dense(W, b)]
+    net = nk.serial(
+        nk.Dense(1.5), nk.FanOut(2), nk.parallel(branch, nk.Identity()), nk.FanInSum(), nk.Dense()
+    )
+    first, fan_out, parallel, fan_in, last = net.summary(2.0)
+    assert fan_out.state == parallel.state == "branches"
+    assert fan_out.q is fan_out.chi is parallel.ntk is parallel.gain is None
+    assert fan_in.q == pytest.approx(first.q + W**2 * first.q / 2 + b**2)
+    assert fan_in.gain == pytest.approx(1 + W**2 / 2)
+    assert fan_in.chi == pytest.approx(1.5**2 * fan_in.gain)
+    assert (last.state, last.gain) == ("Gaussian", pytest.approx(1))
+    assert len(str(net.summary()).splitlines()) == 7
 
 
 def test_an_input_of_no_size() -> None:

@@ -29,6 +29,7 @@ IndexArray: TypeAlias = NDArray[np.integer[Any]]
 NEUTRAL = 1e-11
 """Relative change below which a map counts as the identity: the error budget of a kernel."""
 
+_SMALL = math.log(1e-30)  # the scale of an activation itself is larger
 _AT_CRITICALITY = 1e-9  # chi closer to one than this is called critical
 
 
@@ -224,16 +225,22 @@ def flow(
 
     result, near = q.copy(), np.log(q)  # near: the last point from which V clearly points onward
     far = near.copy()
-    way = clear(excess(near, np.arange(len(q))))
+    last = excess(near, np.arange(len(q)))
+    way = clear(last)
     walking = np.flatnonzero(way)
     step, turned = 0.1, [walking[:0]]
     while len(walking):
         ahead = far[walking] + step * way[walking]
         far[walking] = ahead
-        here = clear(excess(ahead, walking)) * way[walking]
+        now = excess(ahead, walking)
+        # Tiny signals that shrink by a constant factor do so for ever.
+        settled = (way[walking] < 0) & (ahead < _SMALL) & (b[walking] == 0)
+        settled &= np.isclose(now, last[walking], 1e-13, 0)
+        last[walking] = now
+        here = clear(now) * way[walking]
         near[walking[here > 0]] = ahead[here > 0]
         turned.append(walking[here < 0])
-        gone = (here >= 0) & (np.abs(ahead) >= math.log(LARGEST))
+        gone = (here >= 0) & (settled | (np.abs(ahead) >= math.log(LARGEST)))
         result[walking[gone]] = np.where(way[walking[gone]] > 0, np.inf, 0.0)
         walking = walking[(here >= 0) & ~gone]
         step = min(1.25 * step, 5.0)

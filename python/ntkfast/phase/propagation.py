@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,8 +16,10 @@ from .._validate import finite_number, got
 from .._variants import all_fixed
 from ..errors import ArchitectureError, KernelOverflowError
 from ..layers import Activation, Dense, Layer
+from ..layers.branches import leaves
 from ..models import activation_layer
 from ..network import Network, serial
+from .panels import Panels
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
@@ -42,26 +44,15 @@ class Propagation:
     weight: float
     bias: float
 
-    @cached_property
-    def _behind_one_trained(self) -> Network:
-        return serial(Dense(), *self.layers)
-
     def moments(self, q: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Return E[phi^2] and E[phi'^2] for variances q, infinite where float64 ends."""
         flat = np.asarray(q, dtype=np.float64).ravel()
-        second, slope = self._moments(flat)
+        panels = _panels(self.layers)
+        if panels is None or (flat < SMALLEST).any():
+            second, slope = _moments(self.layers, flat)
+        else:
+            second, slope = panels(flat)
         return second.reshape(np.shape(q)), slope.reshape(np.shape(q))
-
-    def _moments(self, q: FloatArray) -> tuple[FloatArray, FloatArray]:
-        try:
-            both = self._behind_one_trained.diag(np.sqrt(q)[:, None], "both")
-        except KernelOverflowError:
-            if len(q) == 1:
-                return np.array([np.inf]), np.array([np.inf])
-            halves = [self._moments(part) for part in np.array_split(q, 2)]
-            return tuple(np.concatenate(parts) for parts in zip(*halves, strict=True))  # type: ignore[return-value]
-        with np.errstate(invalid="ignore"):  # q = 0: no slope
-            return both.nngp, both.ntk / q
 
     def second_moment(self, q: FloatArray) -> FloatArray:
         """Return E[phi^2]."""
@@ -92,6 +83,25 @@ class Propagation:
         upper, lower = kernels_of(nets, size * rows[:1], size * rows[1:], threads=1)
         chi = self.weight * float(upper.ntk[0, 0] - lower.ntk[0, 0]) / offset
         return self.weight * float(upper.nngp[0, 0]) + self.bias, chi
+
+
+def _moments(layers: tuple[Layer, ...], q: FloatArray) -> FloatArray:
+    try:
+        both = serial(Dense(), *layers).diag(np.sqrt(q)[:, None], "both")
+    except KernelOverflowError:
+        if len(q) == 1:
+            return np.full((2, 1), np.inf)
+        return np.hstack([_moments(layers, part) for part in np.array_split(q, 2)])
+    with np.errstate(invalid="ignore"):  # q = 0: no slope
+        return np.array([both.nngp, both.ntk / q])
+
+
+@lru_cache(maxsize=64)
+def _panels(layers: tuple[Layer, ...]) -> Panels | None:
+    """Return the interpolated moments of layers that are computed from tables, None for others."""
+    if not any(hasattr(layer, "parts") for layer in leaves(layers)):
+        return None
+    return Panels(lambda q: _moments(layers, np.array([q]))[:, 0], 2)
 
 
 def propagation(
