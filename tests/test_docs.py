@@ -47,6 +47,16 @@ def test_the_blocks_of_a_document_run_one_after_the_other(document: str) -> None
     assert names["a" if document.endswith("estimators.md") else "predicted"].ndim == 1
 
 
+def test_the_blocks_of_the_migration_page_run() -> None:
+    text = (ROOT / "docs" / "migration.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, "migration.md", "exec"), names)
+    assert names["both"]._fields == ("nngp", "ntk")
+    assert names["fx_test"].shape == (30, 1)
+
+
 @pytest.mark.parametrize("document", ["README.md", *sorted(p.name for p in ROOT.glob("docs/*.md"))])
 def test_links_inside_the_repository_lead_somewhere(document: str) -> None:
     path = ROOT / document if document == "README.md" else ROOT / "docs" / document

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import _core, errors, layers, models
+from ._elsewhere import HINTS
 from ._gram import Kernels, kernels_of
 from ._text import from_text
 from .config import config
@@ -23,7 +24,7 @@ from .network import Network, repeat, serial
 from .serialization import from_dict
 
 if TYPE_CHECKING:
-    from . import cuda, phase, plot, sklearn, solvers
+    from . import cuda, phase, plot, sklearn, solvers, stax
     from .solvers import solve
 
 __version__ = _core.build_info()["version"]
@@ -47,11 +48,13 @@ __all__ = [
     "sklearn",
     "solve",
     "solvers",
+    "stax",
 ]
 __all__ += layers.__all__
 
-# Imported on first use: they bring in SciPy, scikit-learn, matplotlib or a GPU driver.
-_LAZY_MODULES = frozenset({"cuda", "phase", "plot", "sklearn", "solvers"})
+# Imported on first use: not everybody needs them, and some bring in SciPy, scikit-learn,
+# matplotlib or a GPU driver.
+_LAZY_MODULES = frozenset({"cuda", "phase", "plot", "sklearn", "solvers", "stax"})
 
 
 def __getattr__(name: str) -> Any:
@@ -59,7 +62,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"{__name__}.{name}")
     if name == "solve":
         return import_module(f"{__name__}.solvers").solve
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    hint = f": {HINTS[name]}" if name in HINTS else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ __all__ = [
     "KernelOverflowError",
     "MemoryBudgetError",
     "SingularKernelError",
+    "UnsupportedLayerError",
 ]
 
 
@@ -31,3 +32,7 @@ class MemoryBudgetError(MemoryError):
 
 class SingularKernelError(np.linalg.LinAlgError, ValueError):
     """A kernel matrix that is not positive definite in floating point."""
+
+
+class UnsupportedLayerError(ArchitectureError, NotImplementedError):
+    """A layer, or an option of one, that exists elsewhere and not in this version."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from .._validate import finite_number, got
 
@@ -41,6 +43,25 @@ class Layer:
 @dataclass(frozen=True, repr=False)
 class Activation(Layer):
     """Base of the pointwise functions phi."""
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Return phi of every entry, as a network of finite width applies it.
+
+        Parameters
+        ----------
+        x : array of float32 or float64, any shape
+
+        Returns
+        -------
+        array
+            Same shape and dtype.
+
+        Raises
+        ------
+        NotImplementedError
+            If there is a kernel, but no function that it is the kernel of.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is a kernel without a function phi")
 
     @property
     def critical_W_std(self) -> float:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .base import Activation
 
@@ -41,6 +45,11 @@ class Erf(Activation):
 
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         return builder.activation(value, "Erf", (self.a, self.b, self.c))
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        # On first use: SciPy takes longer to import than the rest of the package.
+        erf = import_module("scipy.special").erf
+        return np.asarray(self.a * erf(self.b * x) + self.c)
 
     def _mean_squared_slope(self) -> float:
         return 4 / math.pi * (self.a * self.b) ** 2  # phi'(0)**2: the largest, at small signals

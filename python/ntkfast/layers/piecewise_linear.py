@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .base import Activation
 
@@ -27,6 +30,9 @@ class Identity(Activation):
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         return value
 
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return x
+
     def _mean_squared_slope(self) -> float:
         return 1.0
 
@@ -40,6 +46,10 @@ class _TwoSlopes(Activation):
 
     def lower(self, builder: Builder, value: int, width: int) -> int:
         return builder.activation(value, "ABRelu", self.slopes())
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:
+        a, b = self.slopes()
+        return np.asarray(a * np.minimum(x, 0) + b * np.maximum(x, 0))
 
     def _mean_squared_slope(self) -> float:
         a, b = self.slopes()
