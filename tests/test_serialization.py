@@ -24,8 +24,8 @@ NETWORKS = [
         nk.Dense(1.3, 0.0, 9, parameterization="standard", s=(1, 4)),
         nk.FanOut(3),
         nk.parallel(
-            [nk.LayerNorm(eps=0.1), nk.Relu(), nk.Dense(out_dim=9)],
-            nk.Dense(out_dim=9),
+            [nk.LayerNorm(eps=0.1), nk.Relu(), nk.Dense(out_dim=36)],
+            nk.Dense(out_dim=36),
             nk.Identity(),
         ),
         nk.FanInSum(),
@@ -34,7 +34,7 @@ NETWORKS = [
             nk.Relu(),
             [
                 nk.FanOut(2),
-                nk.parallel(nk.Dense(out_dim=9), nk.Dropout(0.3)),
+                nk.parallel(nk.Dense(out_dim=36), nk.Dropout(0.3)),
                 nk.FanInProd(),
                 nk.Dense(),
             ],
