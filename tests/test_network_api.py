@@ -284,7 +284,7 @@ def test_mlp_knows_activations_by_name(name: str, layer: Any) -> None:
         ({"depth": 2.0}, TypeError, "depth must be an integer"),
         ({"depth": 2, "fixed_layers": 3}, ValueError, "fixed_layers must be at most depth = 2"),
         ({"depth": 2, "fixed_layers": -1}, ValueError, "fixed_layers"),
-        ({"depth": 2, "activation": "gelu"}, ValueError, "unknown activation 'gelu'.*relu"),
+        ({"depth": 2, "activation": "gelo"}, ValueError, "unknown activation 'gelo'.*relu"),
         ({"depth": 2, "activation": "dense"}, ValueError, "unknown activation"),
         ({"depth": 2, "activation": "abrelu"}, ValueError, r"give a layer, ABRelu\(\.\.\.\)"),
         ({"depth": 2, "activation": nk.Dense()}, TypeError, "activation must be"),

@@ -109,14 +109,18 @@ def arora(depth: int) -> Network:
     return serial(*layers)
 
 
+def _key(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
 def activation_layer(activation: Activation | str, argument: str = "activation") -> Activation:
     """Return the activation that a layer or a name in any case means."""
     if isinstance(activation, Activation):
         return activation
     if not isinstance(activation, str):
         raise TypeError(f"{argument} must be a layer such as Relu() or a name, {got(activation)}")
-    named = {name.lower(): cls for name, cls in LAYERS.items() if issubclass(cls, Activation)}
-    cls = named.get(activation.lower().replace("_", ""))
+    named = {_key(name): cls for name, cls in LAYERS.items() if issubclass(cls, Activation)}
+    cls = named.get(_key(activation))
     if cls is None:
         raise ValueError(f"unknown activation {activation!r}; this version knows {known(named)}")
     try:

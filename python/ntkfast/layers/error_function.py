@@ -21,6 +21,11 @@ __all__ = ["Erf", "Gelu", "Sigmoid_like"]
 _SIGMOID_WIDTH = 2.4020563531719796
 
 
+def _special() -> Any:
+    """Import SciPy's special functions on first use: it takes longer than all of this package."""
+    return import_module("scipy.special")
+
+
 @dataclass(frozen=True, repr=False)
 class Erf(Activation):
     """phi(x) = a erf(b x) + c (Williams 1997).
@@ -47,9 +52,7 @@ class Erf(Activation):
         return builder.activation(value, "Erf", (self.a, self.b, self.c))
 
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
-        # On first use: SciPy takes longer to import than the rest of the package.
-        erf = import_module("scipy.special").erf
-        return np.asarray(self.a * erf(self.b * x) + self.c)
+        return np.asarray(self.a * _special().erf(self.b * x) + self.c)
 
     def _mean_squared_slope(self) -> float:
         return 4 / math.pi * (self.a * self.b) ** 2  # phi'(0)**2: the largest, at small signals
@@ -68,6 +71,9 @@ class Sigmoid_like(Activation):  # noqa: N801 - its name in the file format
 
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         return builder.activation(value, "Erf", (0.5, 1 / _SIGMOID_WIDTH, 0.5))
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray((_special().erf(x / _SIGMOID_WIDTH) + 1) / 2)
 
     def _mean_squared_slope(self) -> float:
         return 1 / (math.pi * _SIGMOID_WIDTH**2)  # phi'(0)**2: the largest, at small signals
@@ -89,6 +95,9 @@ class Gelu(Activation):
 
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         return builder.activation(value, "Gelu", ())
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(x * _special().ndtr(x))
 
     def _mean_squared_slope(self) -> float:
         return 0.25  # phi'(0)**2: that of small signals
