@@ -24,6 +24,8 @@ ACTIVATIONS: dict[str, dict[str, Any]] = {
     "Sigmoid_like": {"type": "Sigmoid_like"},
     "Gelu": {"type": "Gelu"},
     "Identity": {"type": "Identity"},
+    "RectifiedMonomial": {"type": "RectifiedMonomial", "degree": 1},
+    "Polynomial": {"type": "Polynomial", "coef": [0.2, 1.0]},
 }
 
 #: W_std at which a bias-free network of the activation is critical or ordered (chi <= 1).
@@ -37,6 +39,8 @@ ORDERED = {
     "Sigmoid_like": np.pi**0.5 * 2.4020563531719796,
     "Gelu": 2**0.5,
     "Identity": 1.0,
+    "RectifiedMonomial": 2**0.5,
+    "Polynomial": 1.0,
 }
 
 

@@ -40,6 +40,11 @@ EXAMPLES: list[Layer] = [
     nk.Sigmoid_like(),
     nk.Gelu(),
     nk.Identity(),
+    nk.Sign(),
+    nk.RectifiedMonomial(2),
+    nk.Monomial(3),
+    nk.Polynomial([0.1, 0.5, -0.2]),
+    nk.Hermite(4),
 ]
 NUMERIC_ARGUMENTS = [
     (nk.Dense, "W_std"),

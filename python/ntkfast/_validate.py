@@ -35,14 +35,17 @@ def finite_number(name: str, value: object, *, minimum: float = -math.inf) -> fl
     return number
 
 
-def whole_number(name: str, value: object, *, minimum: int) -> int:
-    """Return value as an int, refusing bools, floats and values below minimum."""
+def whole_number(name: str, value: object, *, minimum: int, maximum: int | None = None) -> int:
+    """Return value as an int, refusing bools, floats and values below minimum or above maximum."""
     expected = f"an integer >= {minimum}"
+    if maximum is not None:
+        expected = f"an integer from {minimum} to {maximum}"
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be {expected}, {got(value)}")
-    if value < minimum:
+    number = int(value)
+    if number < minimum or (maximum is not None and number > maximum):
         raise ValueError(f"{name} must be {expected}, {got(value)}")
-    return int(value)
+    return number
 
 
 def channel_axis(name: str, axis: object) -> int:

@@ -77,6 +77,9 @@ def _write(layer: Layer) -> dict[str, Any]:
             arguments["s"] = list(layer.s)
         else:
             del arguments["s"]
+    for name, value in arguments.items():
+        if isinstance(value, tuple):  # JSON has lists
+            arguments[name] = list(value)
     return {"type": type(layer).__name__, **arguments}
 
 

@@ -53,6 +53,25 @@ def layer_types(arch: Layer) -> set[str]:
     return types
 
 
+def coefficients(layer: Layer) -> list[float]:
+    """Return the coefficients of a polynomial activation, lowest power first, as exact floats.
+
+    Those of `Hermite` are of He_n without its factor 1 / sqrt(n!), whole numbers.
+    """
+    if layer["type"] == "Polynomial":
+        return list(layer["coef"])
+    degree = layer["degree"]
+    if layer["type"] == "Monomial":
+        return [0.0] * degree + [1.0]
+    below, coefficient = [1.0], [0.0, 1.0]  # He_0, He_1
+    for n in range(1, degree):
+        raised = [0.0, *coefficient]
+        for k, c in enumerate(below):
+            raised[k] -= n * c
+        below, coefficient = coefficient, raised
+    return coefficient if degree > 0 else below
+
+
 def erf_parameters(layer: Layer) -> tuple[float, float, float]:
     """Return (a, b, c) of `a erf(b x) + c`."""
     if layer["type"] == "Sigmoid_like":

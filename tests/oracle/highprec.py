@@ -14,6 +14,7 @@ import numpy as np
 from mpmath import mp, mpf
 from numpy.typing import ArrayLike, NDArray
 
+from oracle import polynomials
 from oracle.arch import KINKED, Layer, erf_parameters, fold
 
 DIGITS = 60
@@ -70,6 +71,7 @@ def _two_slopes(kind: str) -> Dual:
 DUALS: dict[str, Dual] = {
     "Identity": lambda layer, k, q, p: (k, mpf(1)),
     **{kind: _two_slopes(kind) for kind in KINKED},
+    **polynomials.DUALS,
     "Erf": lambda layer, k, q, p: _erf(*map(mpf, erf_parameters(layer)), k, q, p),
     "Sigmoid_like": lambda layer, k, q, p: _erf(*map(mpf, erf_parameters(layer)), k, q, p),
     "Gelu": lambda _layer, k, q, p: _gelu(k, q, p),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from oracle.arch import KINKED, Layer, erf_parameters
+from oracle.arch import KINKED, Layer, coefficients, erf_parameters
 
 Vector = NDArray[np.float64]
 Function = Callable[[Vector], Vector]
@@ -89,6 +89,22 @@ def _gelu(_layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
     return lambda x: x * special.ndtr(x), slope, (0.0,)
 
 
+def _polynomial(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
+    phi = np.polynomial.Polynomial(coefficients(layer))
+    if layer["type"] == "Hermite":
+        phi = phi / np.sqrt(special.factorial(layer["degree"]))
+    return phi, phi.deriv(), ()
+
+
+def _rectified(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
+    n = layer["degree"]
+    return (
+        lambda x: np.where(x > 0, np.maximum(x, 0) ** n, 0.0),
+        lambda x: np.where(x > 0, n * np.maximum(x, 0) ** max(n - 1, 0), 0.0),
+        (0.0,),
+    )
+
+
 #: Type of activation -> its dictionary -> phi, phi' almost everywhere, where either jumps or is
 #: steep. One line per activation.
 FUNCTIONS: dict[str, Definition] = {
@@ -97,6 +113,9 @@ FUNCTIONS: dict[str, Definition] = {
     "Erf": _erf,
     "Sigmoid_like": _erf,
     "Gelu": _gelu,
+    "Sign": lambda layer: (np.sign, np.zeros_like, (0.0,)),
+    "RectifiedMonomial": _rectified,
+    **dict.fromkeys(("Monomial", "Polynomial", "Hermite"), _polynomial),
 }
 
 

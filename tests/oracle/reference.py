@@ -37,6 +37,11 @@ class Case(NamedTuple):
     parts: list[Part]
 
 
+def jumps(arch: dict[str, Any]) -> bool:
+    """Whether an activation jumps: files lose half their digits of K on the diagonal behind it."""
+    return "Sign" in layer_types(arch)
+
+
 def applies(arch: dict[str, Any]) -> bool:
     """Whether every layer is a supported one."""
     return layer_types(arch) <= SUPPORTED

@@ -6,18 +6,30 @@ printing follow from its dataclass fields. The formulas are in the C++ core.
 
 from __future__ import annotations
 
-from . import branches, dense, error_function, normalization, piecewise_linear
+from . import (
+    arc_cosine,
+    branches,
+    dense,
+    error_function,
+    normalization,
+    piecewise_linear,
+    polynomials,
+)
+from .arc_cosine import *
 from .base import Activation, Layer
 from .branches import *
 from .dense import *
 from .error_function import *
 from .normalization import *
 from .piecewise_linear import *
+from .polynomials import *
 
 __all__ = ["LAYERS", "Activation", "Layer"]
 __all__ += dense.__all__
 __all__ += piecewise_linear.__all__
 __all__ += error_function.__all__
+__all__ += arc_cosine.__all__
+__all__ += polynomials.__all__
 __all__ += normalization.__all__
 __all__ += branches.__all__
 

@@ -18,6 +18,8 @@ void register_program(py::module_& module) {
            py::arg("b_std"), py::arg("trainable"), py::arg("width"), py::arg("scale"))
       .def("activation", &ProgramBuilder::activation, py::arg("value"), py::arg("name"),
            py::arg("params"))
+      .def("hermite_series", &ProgramBuilder::hermite_series, py::arg("value"), py::arg("name"),
+           py::arg("variance"), py::arg("coefficients"))
       .def("layer_norm", &ProgramBuilder::layer_norm, py::arg("value"), py::arg("eps"))
       .def("dropout", &ProgramBuilder::dropout, py::arg("value"), py::arg("keep"))
       .def("fan_in_sum", &ProgramBuilder::fan_in_sum, py::arg("value"), py::arg("other"))

@@ -1,5 +1,9 @@
 #include "cpu/bound_program.hpp"
 
+#include <algorithm>
+
+#include "program/hermite_rows.hpp"
+
 namespace ntkfast::cpu {
 namespace {
 
@@ -11,9 +15,8 @@ constexpr ConstantsFunction kConstants[] = {
 #undef NTKFAST_CONSTANTS
 };
 
-#define NTKFAST_LIMITS(name, dual, params)                  \
-  static_assert(dual::kColumns <= kMaxTableColumns, #name); \
-  static_assert(dual::kConstants <= kMaxConstants, #name);  \
+#define NTKFAST_LIMITS(name, dual, params)                 \
+  static_assert(dual::kConstants <= kMaxConstants, #name); \
   static_assert(dual::kParams <= Op::kMaxParams, #name);
 NTKFAST_ACTIVATIONS(NTKFAST_LIMITS)
 #undef NTKFAST_LIMITS
@@ -73,18 +76,23 @@ std::vector<BoundOp<T>> bind_program(const Program& program, const TileKernels<T
     }
     next.step.out = value(op.out).slot;
     if (op.in2 < 0) {
-      next.step.run = kernels.step(op, in.signed_rho, tau_mode(op, in, ntk));
+      // Coefficients of either sign may make a negative correlation of a positive one.
+      const bool signed_rho = in.signed_rho || value(op.out).signed_rho;
+      next.step.run = kernels.step(op, signed_rho, tau_mode(op, in, ntk));
     } else {
       const Value& second = value(swap ? op.in : op.in2);
       next.step.in2 = second.slot;
       next.step.run =
           kernels.join(op, in.signed_rho, second.signed_rho, join_mode(in, second, ntk));
     }
-    const int columns = column_count(op);
-    for (int k = 0; k < columns; ++k) {
-      const int from = swap ? columns - 1 - k : k;  // one column per value, if any
-      next.step.left[k] = left.column(index, from);
-      next.step.right[k] = right.column(index, from);
+    // A join has one column per value, if any.
+    const int first = swap ? std::max(0, column_count(op) - 1) : 0;
+    next.step.left = {left.column(index, first), swap ? -left.rows() : left.rows()};
+    next.step.right = {right.column(index, first), swap ? -right.rows() : right.rows()};
+    if (op.kind == OpKind::HermiteSeries) {
+      const HermiteOrders orders = hermite_orders(op);
+      next.step.even = orders.even;
+      next.step.odd = orders.odd;
     }
     double constants[kMaxConstants] = {};
     op_constants(op, constants);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "math/hostdev.hpp"
 #include "program/op.hpp"
 
 namespace ntkfast::cpu {
@@ -16,8 +17,7 @@ namespace ntkfast::cpu {
 inline constexpr int kRowLength = 256;
 // Rows handled before results are stored: one cache line of floats in the mirrored direction.
 inline constexpr int kStripRows = 16;
-inline constexpr int kMaxConstants = 8;
-inline constexpr int kMaxTableColumns = 24;
+inline constexpr int kMaxConstants = 80;
 
 // One tile row in flight.
 template <class T>
@@ -29,13 +29,22 @@ struct TileRow {
   T* const* tau;    // per slot: n values of T / (p p')
 };
 
+// The columns of one op in the table of one side, each indexed by the row.
+template <class T>
+struct Columns {
+  const T* first;
+  std::int64_t stride;
+  NTKFAST_INLINE const T* operator[](int k) const { return first + k * stride; }
+};
+
 // One operation, bound to its tables and to the best loop for it.
 template <class T>
 struct Step {
   void (*run)(const Step&, const TileRow<T>&);
-  int in, in2, out;                  // slots; in2 of ops that join two values
-  const T* left[kMaxTableColumns];   // columns of the table of x, indexed by i
-  const T* right[kMaxTableColumns];  // columns of the table of z, indexed by j
+  int in, in2, out;  // slots; in2 of ops that join two values
+  Columns<T> left;   // of the table of x, indexed by i
+  Columns<T> right;  // of the table of z, indexed by j
+  int even, odd;     // columns of each parity, of a Hermite series
   T constants[kMaxConstants];
 };
 

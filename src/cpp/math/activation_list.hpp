@@ -5,8 +5,12 @@
 #include "math/duals/abrelu.hpp"
 #include "math/duals/erf.hpp"
 #include "math/duals/gelu.hpp"
+#include "math/duals/rectified_monomial.hpp"
+#include "math/duals/sign.hpp"
 
-#define NTKFAST_ACTIVATIONS(X) \
-  X(ABRelu, AbRelu, "a, b")    \
-  X(Erf, Erf, "a, b, c")       \
-  X(Gelu, Gelu, "")
+#define NTKFAST_ACTIVATIONS(X)                      \
+  X(ABRelu, AbRelu, "a, b")                         \
+  X(Erf, Erf, "a, b, c")                            \
+  X(Gelu, Gelu, "none")                             \
+  X(RectifiedMonomial, RectifiedMonomial, "degree") \
+  X(Sign, Sign, "none")

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "math/activation_list.hpp"
 
@@ -18,6 +19,7 @@ enum class OpKind : std::uint8_t {
   Dense,          // params: |W_std|, b_std; its own part of T, if trainable, is K
   StandardDense,  // params: |W_std|, b_std, g, e; trainable, its own part of T is g^2 K_in + e^2
   Activation,     // params: those of the activation
+  HermiteSeries,  // params: variance s; numbers: coefficients in He_n(x; s) (hermite_rows.hpp)
   LayerNorm,      // params: eps; changes rows alone
   Dropout,        // params: keep probability, below 1
   Sum,            // params: w, w2; w K + w2 K2
@@ -33,7 +35,8 @@ struct Op {
   int in;                 // value read
   int out;                // value written (or the output's number)
   std::array<double, kMaxParams> params;
-  int in2 = -1;  // second value read, of ops that join two; -1: none
+  int in2 = -1;                      // second value read, of ops that join two; -1: none
+  std::vector<double> numbers = {};  // of ops with a list of parameters of any length
 };
 
 }  // namespace ntkfast

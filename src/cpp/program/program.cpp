@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "error.hpp"
+#include "program/hermite_rows.hpp"
 
 namespace ntkfast {
 namespace {
@@ -105,6 +106,10 @@ std::vector<int> merge(const std::vector<int>& a, const std::vector<int>& b) {
   return both;
 }
 
+bool is_degree(double number) {
+  return number >= 0 && number <= RectifiedMonomial::kMaxDegree && number == std::floor(number);
+}
+
 }  // namespace
 
 int ProgramBuilder::add(Op op, Value value) {
@@ -164,16 +169,19 @@ int ProgramBuilder::dense_standard(int value, double weight_std, std::optional<d
   return out;
 }
 
+void ProgramBuilder::require_gaussian(const std::string& name, const Value& in) const {
+  if (in.gaussian) return;
+  throw ArchitectureError(
+      name + " follows " + in.produced +
+      ", whose distribution is not a mean-zero Gaussian: put a Dense layer in between");
+}
+
 int ProgramBuilder::activation(int value, std::string_view name,
                                const std::vector<double>& params) {
   const ActivationEntry& entry = find_activation(name);
   const Value& in = at(value);
   const std::string own = label(name);
-  if (!in.gaussian) {
-    throw ArchitectureError(
-        own + " follows " + in.produced +
-        ", whose distribution is not a mean-zero Gaussian: put a Dense layer in between");
-  }
+  require_gaussian(own, in);
   if (params.size() != entry.params) {
     throw ArchitectureError(own + " takes " + std::to_string(entry.params) + " parameters (" +
                             std::string(entry.param_names) + "), got " +
@@ -184,7 +192,32 @@ int ProgramBuilder::activation(int value, std::string_view name,
     if (!std::isfinite(params[k])) throw ArchitectureError(own + ": parameters must be finite");
     op.params[k] = params[k];
   }
+  if (entry.id == Activation::RectifiedMonomial && !is_degree(op.params[0])) {
+    throw ArchitectureError(own + ": degree must be an integer from 0 to " +
+                            std::to_string(RectifiedMonomial::kMaxDegree));
+  }
   const bool signed_rho = in.signed_rho && !entry.nonnegative(op.params.data());
+  return add(op, {false, signed_rho, in.has_ntk, own, false, in.sources, in.width});
+}
+
+int ProgramBuilder::hermite_series(int value, std::string_view name, double variance,
+                                   const std::vector<double>& coefficients) {
+  const Value& in = at(value);
+  const std::string own = label(name);
+  require_gaussian(own, in);
+  for (const double c : coefficients) {
+    if (!std::isfinite(c)) throw ArchitectureError(own + ": coefficients must be finite");
+  }
+  if (variance != 0 && variance != 1) {
+    throw ArchitectureError(own + ": the variance of the basis must be 0 or 1");
+  }
+  Op op{OpKind::HermiteSeries, {}, false, value, 0, {variance}};
+  op.numbers = coefficients;
+  while (!op.numbers.empty() && op.numbers.back() == 0) op.numbers.pop_back();
+  if (op.numbers.size() > kMaxHermiteDegree + 1) {
+    throw ArchitectureError(own + ": degree must be at most " + std::to_string(kMaxHermiteDegree));
+  }
+  const bool signed_rho = hermite_signed(op, in.signed_rho);
   return add(op, {false, signed_rho, in.has_ntk, own, false, in.sources, in.width});
 }
 

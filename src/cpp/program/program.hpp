@@ -51,6 +51,9 @@ class ProgramBuilder {
   int dense_standard(int value, double weight_std, std::optional<double> bias_std, bool trainable,
                      int width, double scale);
   int activation(int value, std::string_view name, const std::vector<double>& params);
+  // phi as a finite series of Hermite polynomials; see hermite_rows.hpp for both arguments.
+  int hermite_series(int value, std::string_view name, double variance,
+                     const std::vector<double>& coefficients);
   // (z - mean) / sqrt(variance + eps), mean and variance over the channels of each sample.
   int layer_norm(int value, double eps);
   // Keeps each channel of each sample with probability `keep`, divided by it; drops the others.
@@ -67,6 +70,7 @@ class ProgramBuilder {
   int add(Op op, Value value);
   const Value& at(int value) const;
   std::string label(std::string_view name) const;
+  void require_gaussian(const std::string& name, const Value& in) const;
   void require_independent(const std::string& name, const Value& a, const Value& b) const;
   Program program_;
 };

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "program/hermite_rows.hpp"
+
 namespace ntkfast {
 namespace {
 
@@ -50,7 +52,9 @@ RowState standard_dense_row(const Op& op, const RowState& in, double* columns) {
 }
 
 RowState activation_row(const Op& op, const RowState& in, double* columns) {
-  const RowStep next = row_entry(op.activation).row(op.params.data(), in.p, columns);
+  const RowStep next = op.kind == OpKind::HermiteSeries
+                           ? hermite_row(op, in.p, columns)
+                           : row_entry(op.activation).row(op.params.data(), in.p, columns);
   return {next.p, in.tau * next.gain, 1.0, in.growth * std::max(1.0, in.chi * next.gain)};
 }
 
@@ -98,6 +102,8 @@ int column_count(const Op& op) {
       return op.params[1] == 0 ? 0 : 4;
     case OpKind::Activation:
       return row_entry(op.activation).columns;
+    case OpKind::HermiteSeries:
+      return hermite_orders(op).count();
     case OpKind::Sum:
       return 2;
     default:
@@ -112,6 +118,7 @@ RowState step_row(const Op& op, const RowState& in, const RowState& in2, double*
     case OpKind::StandardDense:
       return standard_dense_row(op, in, columns);
     case OpKind::Activation:
+    case OpKind::HermiteSeries:
       return activation_row(op, in, columns);
     case OpKind::LayerNorm:
       return layer_norm_row(op, in);

@@ -5,8 +5,6 @@
 
 namespace ntkfast {
 
-inline constexpr int kMaxRowColumns = 24;
-
 // A row with itself, the same sample: p = sqrt(K), tau = T / K. `growth` bounds how much an error
 // of the correlation with a near row has grown so far, but for the current layers since the last
 // activation, which changed it by the factor `chi`.

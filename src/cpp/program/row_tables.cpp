@@ -1,7 +1,6 @@
 #include "program/row_tables.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -92,7 +91,7 @@ void RowTables<T>::step(const Op& op, std::size_t index, Block& block, const cha
   auto& out = block.rows_of(op.out);
   const int columns = column_count(op);
   T* table = data_.data() + first_column_[index] * rows_ + block.first;
-  std::array<double, kMaxRowColumns> number{};
+  std::vector<double> number(static_cast<std::size_t>(columns));
   for (std::size_t k = 0; k < in.size(); ++k) {
     const RowState next = step_row(op, in[k], in2[k], number.data());
     // A root that is not finite may turn into NaN, or into finite numbers that mean nothing.

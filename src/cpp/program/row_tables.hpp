@@ -23,6 +23,7 @@ class RowTables {
   const T* column(std::size_t op, int k) const {
     return data_.data() + (first_column_[op] + k) * rows_;
   }
+  std::int64_t rows() const { return rows_; }
   // Output number `out`: sqrt(K_ii), K_ii and T_ii of each row.
   const T* root(int out) const { return output_column(out, 0); }
   const T* nngp_diagonal(int out) const { return output_column(out, 1); }

@@ -5,6 +5,15 @@
 // everywhere.
 #pragma once
 
+// One vector of the instruction set.
+#if defined(__AVX512F__)
+#define NTKFAST_VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define NTKFAST_VECTOR_BYTES 32
+#else
+#define NTKFAST_VECTOR_BYTES 16
+#endif
+
 // NTKFAST_INDEPENDENT: the iterations of the next loop may overlap (in-place steps included: they
 // read and write the same index). NTKFAST_UNROLL: the next loop keeps an array in registers.
 #if defined(__clang__)

@@ -18,6 +18,10 @@ StepFunction<T> dropout_function(bool signed_rho, bool tau);
 template <class T>
 StepFunction<T> join_function(const Op& op, bool signed1, bool signed2, TauMode mode);
 
+// Finite Hermite series; series_step.cpp.
+template <class T>
+StepFunction<T> series_function(bool signed_rho, bool tau);
+
 // One activation each; activation_step.cpp, built once per activation to keep files small.
 template <class T, Activation kActivation>
 StepFunction<T> activation_function(bool signed_rho, bool tau);

@@ -7,16 +7,12 @@
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
-#define NTKFAST_VECTOR_BYTES 64
 #define NTKFAST_STREAM(to, value) \
   _mm512_stream_si512(reinterpret_cast<__m512i*>(to), reinterpret_cast<__m512i>(value))
 #elif defined(__AVX__)
 #include <immintrin.h>
-#define NTKFAST_VECTOR_BYTES 32
 #define NTKFAST_STREAM(to, value) \
   _mm256_stream_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(value))
-#else
-#define NTKFAST_VECTOR_BYTES 16
 #endif
 
 namespace ntkfast::cpu::NTKFAST_ISA {
@@ -26,6 +22,7 @@ template <class T>
 StepFunction<T> step_function(const Op& op, bool signed_rho, TauMode mode) {
   const bool tau = mode != TauMode::None;
   if (op.kind == OpKind::Dropout) return dropout_function<T>(signed_rho, tau);
+  if (op.kind == OpKind::HermiteSeries) return series_function<T>(signed_rho, tau);
   if (op.kind != OpKind::Activation) return layer_function<T>(op, signed_rho, mode);
   switch (op.activation) {
 #define NTKFAST_CASE(name, dual, params) \
