@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .._validate import whole_number
 from .base import Activation
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .._core import Builder
 
 __all__ = ["RectifiedMonomial", "Sign"]
@@ -33,6 +37,9 @@ class Sign(Activation):
 
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         return builder.activation(value, "Sign", ())
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.sign(x)
 
     def _mean_squared_slope(self) -> float:
         raise ValueError("Sign() jumps and has no critical W_std: its slope is 0 or infinite")
@@ -66,6 +73,9 @@ class RectifiedMonomial(Activation):
 
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         return builder.activation(value, "RectifiedMonomial", (self.degree,))
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.where(x > 0, np.maximum(x, 0) ** self.degree, x.dtype.type(0))
 
     def _mean_squared_slope(self) -> float:
         if self.degree == 1:

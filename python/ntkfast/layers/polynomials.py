@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .._validate import finite_number, got, whole_number
 from .base import Activation
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .._core import Builder
 
 __all__ = ["Hermite", "Monomial", "Polynomial"]
@@ -52,6 +56,9 @@ class Monomial(Activation):
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         coefficients = (*[0.0] * self.degree, 1.0)
         return builder.hermite_series(value, "Monomial", _POWERS, coefficients)
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(x**self.degree)
 
     def _mean_squared_slope(self) -> float:
         if self.degree > 1:
@@ -97,6 +104,9 @@ class Polynomial(Activation):
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         return builder.hermite_series(value, "Polynomial", _POWERS, self.coef)
 
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(np.polynomial.polynomial.polyval(x, self.coef), dtype=x.dtype)
+
     def _mean_squared_slope(self) -> float:
         slopes = self.coef[1:]
         if any(slopes) and slopes[0] == 0:
@@ -131,6 +141,11 @@ class Hermite(Activation):
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         coefficients = (*[0.0] * self.degree, 1.0)
         return builder.hermite_series(value, "Hermite", _HERMITE, coefficients)
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        size = math.sqrt(math.factorial(self.degree))
+        one = (*[0.0] * self.degree, 1 / size)
+        return np.asarray(np.polynomial.hermite_e.hermeval(x, one), dtype=x.dtype)
 
     def _mean_squared_slope(self) -> float:
         if self.degree % 2 == 0 and self.degree > 0:
