@@ -26,6 +26,12 @@ ACTIVATIONS: dict[str, dict[str, Any]] = {
     "Identity": {"type": "Identity"},
     "RectifiedMonomial": {"type": "RectifiedMonomial", "degree": 1},
     "Polynomial": {"type": "Polynomial", "coef": [0.2, 1.0]},
+    "Sin": {"type": "Sin"},
+    "Sin_affine": {"type": "Sin", "a": 1.3, "b": 0.7, "c": 0.2},
+    "Cos": {"type": "Cos", "b": 0.8},
+    "Rbf": {"type": "Rbf", "gamma": 0.3},
+    "Gaussian": {"type": "Gaussian"},
+    "Gabor": {"type": "Gabor"},
 }
 
 #: W_std at which a bias-free network of the activation is critical or ordered (chi <= 1).
@@ -41,6 +47,12 @@ ORDERED = {
     "Identity": 1.0,
     "RectifiedMonomial": 2**0.5,
     "Polynomial": 1.0,
+    "Sin": 1.0,
+    "Sin_affine": 1 / 0.91,
+    "Cos": 1.0,
+    "Rbf": 1.0,
+    "Gaussian": 1.0,
+    "Gabor": 1.0,
 }
 
 

@@ -45,6 +45,16 @@ EXAMPLES: list[Layer] = [
     nk.Monomial(3),
     nk.Polynomial([0.1, 0.5, -0.2]),
     nk.Hermite(4),
+    nk.Sin(),
+    nk.Sin(1.3, 0.7, 0.2),
+    nk.Cos(c=-0.5),
+    nk.Rbf(),
+    nk.Rbf(0.5),
+    nk.Exp(0.6, 0.4),
+    nk.ExpNormalized(2.0, -0.5),
+    nk.Gaussian(),
+    nk.Gaussian(2.0, 0.1),
+    nk.Gabor(),
 ]
 NUMERIC_ARGUMENTS = [
     (nk.Dense, "W_std"),
@@ -57,6 +67,11 @@ NUMERIC_ARGUMENTS = [
     (nk.Erf, "c"),
     (nk.LayerNorm, "eps"),
     (nk.Dropout, "rate"),
+    *((wave, name) for wave in (nk.Sin, nk.Cos) for name in ("a", "b", "c")),
+    (nk.Rbf, "gamma"),
+    *((phi, name) for phi in (nk.Exp, nk.Gaussian) for name in ("a", "b")),
+    (nk.ExpNormalized, "gamma"),
+    (nk.ExpNormalized, "shift"),
 ]
 
 
@@ -238,7 +253,11 @@ def test_the_critical_w_std_of_a_smooth_function_is_the_edge_of_chaos(phi: Activ
         np.testing.assert_allclose(growth, [factor**20], rtol=1e-9)
 
 
-@pytest.mark.parametrize("phi", [nk.ABRelu(0, 0), nk.Erf(a=0), nk.Erf(b=0)], ids=repr)
+@pytest.mark.parametrize(
+    "phi",
+    [nk.ABRelu(0, 0), nk.Erf(a=0), nk.Erf(b=0), nk.Sin(b=0), nk.Cos(), nk.Gaussian()],
+    ids=repr,
+)
 def test_a_constant_has_no_critical_w_std(phi: Activation) -> None:
     with pytest.raises(ValueError, match="constant"):
         _ = phi.critical_W_std

@@ -14,7 +14,7 @@ import numpy as np
 from mpmath import mp, mpf
 from numpy.typing import ArrayLike, NDArray
 
-from oracle import polynomials
+from oracle import exponentials, polynomials
 from oracle.arch import KINKED, Layer, erf_parameters, fold
 
 DIGITS = 60
@@ -75,6 +75,13 @@ DUALS: dict[str, Dual] = {
     "Erf": lambda layer, k, q, p: _erf(*map(mpf, erf_parameters(layer)), k, q, p),
     "Sigmoid_like": lambda layer, k, q, p: _erf(*map(mpf, erf_parameters(layer)), k, q, p),
     "Gelu": lambda _layer, k, q, p: _gelu(k, q, p),
+    "Sin": exponentials.sin,
+    "Cos": exponentials.cos,
+    "Rbf": exponentials.rbf,
+    "Exp": exponentials.exp,
+    "ExpNormalized": exponentials.exp_normalized,
+    "Gaussian": exponentials.gaussian,
+    "Gabor": exponentials.gabor,
 }
 
 

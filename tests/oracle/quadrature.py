@@ -105,6 +105,47 @@ def _rectified(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
     )
 
 
+def _wave(f: Function, slope: Function) -> Definition:
+    def definition(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
+        a, b, c = (
+            layer.get(name, default) for name, default in (("a", 1.0), ("b", 1.0), ("c", 0.0))
+        )
+        return (lambda x: a * f(b * x + c)), (lambda x: a * b * slope(b * x + c)), ()
+
+    return definition
+
+
+def _rbf(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
+    b = np.sqrt(2 * layer.get("gamma", 1.0))
+    return (
+        lambda x: np.sqrt(2) * np.sin(b * x + np.pi / 4),
+        lambda x: np.sqrt(2) * b * np.cos(b * x + np.pi / 4),
+        (),
+    )
+
+
+def _exp(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
+    a, b = layer.get("a", 1.0), layer.get("b", 1.0)
+    return (lambda x: a * np.exp(b * x)), (lambda x: a * b * np.exp(b * x)), ()
+
+
+def _gaussian(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
+    a, b = layer.get("a", 1.0), layer.get("b", -1.0)
+    return (
+        lambda x: a * np.exp(b * x**2),
+        lambda x: 2 * a * b * x * np.exp(b * x**2),
+        (0.0,),
+    )
+
+
+def _gabor(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
+    return (
+        lambda x: np.exp(-(x**2)) * np.sin(x),
+        lambda x: np.exp(-(x**2)) * (np.cos(x) - 2 * x * np.sin(x)),
+        (0.0,),
+    )
+
+
 #: Type of activation -> its dictionary -> phi, phi' almost everywhere, where either jumps or is
 #: steep. One line per activation.
 FUNCTIONS: dict[str, Definition] = {
@@ -116,6 +157,12 @@ FUNCTIONS: dict[str, Definition] = {
     "Sign": lambda layer: (np.sign, np.zeros_like, (0.0,)),
     "RectifiedMonomial": _rectified,
     **dict.fromkeys(("Monomial", "Polynomial", "Hermite"), _polynomial),
+    "Sin": _wave(np.sin, np.cos),
+    "Cos": _wave(np.cos, lambda x: -np.sin(x)),
+    "Rbf": _rbf,
+    "Exp": _exp,
+    "Gaussian": _gaussian,
+    "Gabor": _gabor,
 }
 
 

@@ -11,18 +11,22 @@ from . import (
     branches,
     dense,
     error_function,
+    exponentials,
     normalization,
     piecewise_linear,
     polynomials,
+    sinusoids,
 )
 from .arc_cosine import *
 from .base import Activation, Layer
 from .branches import *
 from .dense import *
 from .error_function import *
+from .exponentials import *
 from .normalization import *
 from .piecewise_linear import *
 from .polynomials import *
+from .sinusoids import *
 
 __all__ = ["LAYERS", "Activation", "Layer"]
 __all__ += dense.__all__
@@ -30,6 +34,8 @@ __all__ += piecewise_linear.__all__
 __all__ += error_function.__all__
 __all__ += arc_cosine.__all__
 __all__ += polynomials.__all__
+__all__ += sinusoids.__all__
+__all__ += exponentials.__all__
 __all__ += normalization.__all__
 __all__ += branches.__all__
 

@@ -39,7 +39,7 @@ class Sign(Activation):
         return builder.activation(value, "Sign", ())
 
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
-        return np.sign(x)
+        return np.asarray(np.sign(x))
 
     def _mean_squared_slope(self) -> float:
         raise ValueError("Sign() jumps and has no critical W_std: its slope is 0 or infinite")
@@ -75,7 +75,7 @@ class RectifiedMonomial(Activation):
         return builder.activation(value, "RectifiedMonomial", (self.degree,))
 
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
-        return np.where(x > 0, np.maximum(x, 0) ** self.degree, x.dtype.type(0))
+        return np.asarray(np.where(x > 0, np.maximum(x, 0) ** self.degree, x.dtype.type(0)))
 
     def _mean_squared_slope(self) -> float:
         if self.degree == 1:

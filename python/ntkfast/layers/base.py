@@ -72,11 +72,14 @@ class Activation(Layer):
         Raises
         ------
         ValueError
-            If there is none, because phi is constant.
+            If there is none, because phi is constant, or flat for small signals.
         """
         gain = self._mean_squared_slope()
         if gain == 0:
-            raise ValueError(f"{self!r} is constant and has no critical W_std: give W_std")
+            raise ValueError(
+                f"{self!r} is constant, or flat for small signals, and has no critical W_std: "
+                "give W_std"
+            )
         return math.sqrt(1 / gain)
 
     def _mean_squared_slope(self) -> float:

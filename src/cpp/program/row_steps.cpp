@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "program/hermite_rows.hpp"
 
@@ -13,10 +14,21 @@ using RowFunction = RowStep (*)(const double* params, double p, double* columns)
 struct RowEntry {
   int columns;
   RowFunction row;
+  double (*variance_limit)(const double* params);
 };
 
+// Duals without a limit of their own are finite at every variance.
+template <class Dual>
+double limit_of(const double* params) {
+  if constexpr (requires { Dual::variance_limit(params); }) {
+    return Dual::variance_limit(params);
+  } else {
+    return std::numeric_limits<double>::infinity();
+  }
+}
+
 constexpr RowEntry kRows[] = {
-#define NTKFAST_ROW(name, dual, params) {dual::kColumns, &dual::row},
+#define NTKFAST_ROW(name, dual, params) {dual::kColumns, &dual::row, &limit_of<dual>},
     NTKFAST_ACTIVATIONS(NTKFAST_ROW)
 #undef NTKFAST_ROW
 };
@@ -109,6 +121,11 @@ int column_count(const Op& op) {
     default:
       return 0;
   }
+}
+
+double variance_limit(const Op& op) {
+  if (op.kind != OpKind::Activation) return std::numeric_limits<double>::infinity();
+  return row_entry(op.activation).variance_limit(op.params.data());
 }
 
 RowState step_row(const Op& op, const RowState& in, const RowState& in2, double* columns) {

@@ -16,6 +16,9 @@ struct RowState {
 // read by ops that join two values.
 RowState step_row(const Op& op, const RowState& in, const RowState& in2, double* columns);
 
+// The state in front of `op` needs a K below this: beyond, its expectation is infinite.
+double variance_limit(const Op& op);
+
 // Numbers that a row contributes to one op.
 int column_count(const Op& op);
 

@@ -20,6 +20,15 @@ std::string overflow_message(const char* argument, std::int64_t row, double p, d
          "): scale the inputs down, use float64, or use a network that does not amplify them";
 }
 
+std::string domain_message(const char* argument, std::int64_t row, const std::string& layer,
+                           double variance, double limit) {
+  char values[128];
+  std::snprintf(values, sizeof values, "K(x, x) = %.6g, and E[phi^2] is finite below %.6g only",
+                variance, limit);
+  return "row " + std::to_string(row) + " of " + argument + " reaches " + layer + " with " +
+         values + ": scale the inputs or W_std down";
+}
+
 }  // namespace
 
 int table_width(const Program& program) {
@@ -79,26 +88,33 @@ void RowTables<T>::fill(const Program& program, const double* p, Block& block,
     if (op.kind == OpKind::Output) {
       write_output(op, block, argument);
     } else {
-      step(op, index, block, argument);
+      step(program, index, block, argument);
     }
   }
 }
 
 template <class T>
-void RowTables<T>::step(const Op& op, std::size_t index, Block& block, const char* argument) {
+void RowTables<T>::step(const Program& program, std::size_t index, Block& block,
+                        const char* argument) {
+  const Op& op = program.ops[index];
   const auto& in = block.rows_of(op.in);
   const auto& in2 = op.in2 < 0 ? in : block.rows_of(op.in2);
   auto& out = block.rows_of(op.out);
   const int columns = column_count(op);
   T* table = data_.data() + first_column_[index] * rows_ + block.first;
   std::vector<double> number(static_cast<std::size_t>(columns));
+  const double limit = variance_limit(op), largest = std::sqrt(limit);
   for (std::size_t k = 0; k < in.size(); ++k) {
+    const auto i = first_row_ + block.first + static_cast<std::int64_t>(k);
+    if (in[k].p >= largest) {
+      const std::string& layer = program.values[static_cast<std::size_t>(op.out)].produced;
+      throw KernelOverflow(domain_message(argument, i, layer, in[k].p * in[k].p, limit));
+    }
     const RowState next = step_row(op, in[k], in2[k], number.data());
     // A root that is not finite may turn into NaN, or into finite numbers that mean nothing.
     if (!(next.tau <= static_cast<double>(std::numeric_limits<T>::max())) ||
         !std::isfinite(next.p)) {
-      throw KernelOverflow(overflow_message(
-          argument, first_row_ + block.first + static_cast<std::int64_t>(k), next.p, next.tau));
+      throw KernelOverflow(overflow_message(argument, i, next.p, next.tau));
     }
     out[k] = next;
     for (int c = 0; c < columns; ++c) {

@@ -15,7 +15,8 @@ template <class T>
 class RowTables {
  public:
   // p: sqrt(q) of each input row in double. Throws KernelOverflow where an output's K or T, or T on
-  // the way, would not be finite in T; the message calls the rows `argument`, from first_row on.
+  // the way, would not be finite in T, or where an expectation is infinite; the message calls the
+  // rows `argument`, from first_row on.
   RowTables(const Program& program, const double* p, std::int64_t rows, std::int64_t first_row,
             const char* argument, int threads = 1, const Monitor& monitor = {});
 
@@ -39,7 +40,7 @@ class RowTables {
   }
   struct Block;
   void fill(const Program& program, const double* p, Block& block, const char* argument);
-  void step(const Op& op, std::size_t index, Block& block, const char* argument);
+  void step(const Program& program, std::size_t index, Block& block, const char* argument);
   void write_output(const Op& op, Block& block, const char* argument);
 
   std::int64_t rows_;
