@@ -211,6 +211,16 @@ def _activations() -> st.SearchStrategy[dict[str, Any]]:
         st.builds(lambda a: {"type": "LeakyRelu", "alpha": a}, slope),
         st.builds(lambda a, b: {"type": "ABRelu", "a": a, "b": b}, slope, slope),
         st.builds(lambda a, b, c: {"type": "Erf", "a": a, "b": b, "c": c}, slope, slope, slope),
+        st.builds(
+            lambda kind, a, b, c: {"type": kind, "a": a, "b": b, "c": c},
+            st.sampled_from(["Sin", "Cos"]),
+            slope,
+            slope,
+            slope,
+        ),
+        st.builds(lambda a, b: {"type": "Gaussian", "a": a, "b": -abs(b)}, slope, slope),
+        st.builds(lambda gamma: {"type": "Rbf", "gamma": abs(gamma)}, slope),
+        st.just({"type": "Gabor"}),
     )
 
 
