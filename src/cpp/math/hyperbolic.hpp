@@ -6,41 +6,57 @@
 
 namespace ntkfast::inline NTKFAST_ISA {
 
+namespace hyperbolic_detail {
+
 // 1 / (2 j)!
-template <class T>
-NTKFAST_INLINE constexpr T inverse_even_factorial(int j) {
+constexpr double inverse_even_factorial(int j) {
   double product = 1;
   for (int k = 2; k <= 2 * j; ++k) product *= k;
-  return static_cast<T>(1 / product);
+  return 1 / product;
 }
 
-// (cosh sqrt(y + z) - cosh sqrt(y) - cosh sqrt(z) + 1) / (y z) for y, z >= 0, the series to
-// (y + z)^(kTerms + 1): sums over ((y + z)^j - y^j - z^j) / (y z) / (2 j)!, j = 2, 3, ..., where
-// the next numerator is (y + z) times this one plus y^(j - 1) + z^(j - 1).
+// The terms from j = kFirst to kLast. Recursive: a loop over them, inside the one that is to be
+// vectorised, would not be unrolled in time.
+template <int kFirst, int kLast, class T>
+NTKFAST_INLINE T second_difference_terms(T x, T y, T z, T power_y, T power_z, T numerator) {
+  constexpr T factor = static_cast<T>(inverse_even_factorial(kFirst));
+  if constexpr (kFirst == kLast) {
+    return factor * numerator;
+  } else {
+    const T next = x * numerator + (power_y + power_z);
+    return factor * numerator +
+           second_difference_terms<kFirst + 1, kLast>(x, y, z, power_y * y, power_z * z, next);
+  }
+}
+
+template <int kFirst, int kLast, class T>
+NTKFAST_INLINE T slope_terms(T t, T r, T power, T numerator) {
+  constexpr T factor = static_cast<T>(2 * inverse_even_factorial(kFirst));
+  if constexpr (kFirst == kLast) {
+    return factor * numerator;
+  } else {
+    return factor * numerator +
+           slope_terms<kFirst + 1, kLast>(t, r, power * r, t * numerator + power);
+  }
+}
+
+}  // namespace hyperbolic_detail
+
+// (cosh sqrt(y + z) - cosh sqrt(y) - cosh sqrt(z) + 1) / (y z) for y, z >= 0 by its first kTerms
+// terms: ((y + z)^j - y^j - z^j) / (y z) / (2 j)! for j = 2, 3, ..., where the next numerator is
+// (y + z) times this one plus y^(j - 1) + z^(j - 1). What is left out is about
+// 12 (kTerms + 2) (y + z)^kTerms / (2 kTerms + 4)! of the sum, at most.
 template <int kTerms, class T>
 NTKFAST_INLINE T cosh_second_difference(T y, T z) {
-  const T x = y + z;
-  T sum = 0, numerator = 2, power_y = y, power_z = z;
-  for (int j = 2; j < kTerms + 2; ++j) {
-    sum += inverse_even_factorial<T>(j) * numerator;
-    numerator = x * numerator + (power_y + power_z);
-    power_y *= y;
-    power_z *= z;
-  }
-  return sum;
+  return hyperbolic_detail::second_difference_terms<2, kTerms + 1>(y + z, y, z, y, z, T(2));
 }
 
-// With f(t) = 2 (cosh sqrt(t) - 1) / t: (f(t) - f(r)) / (t - r) for t, r >= 0, the same number of
-// terms.
+// With f(t) = 2 (cosh sqrt(t) - 1) / t, the square of sinh(sqrt(t) / 2) / (sqrt(t) / 2):
+// (f(t) - f(r)) / (t - r) for t, r >= 0 by as many terms, 2 (t^(j - 1) - r^(j - 1)) / (t - r) /
+// (2 j)!.
 template <int kTerms, class T>
 NTKFAST_INLINE T squared_sinhc_slope(T t, T r) {
-  T sum = 0, numerator = 1, power = r;
-  for (int j = 2; j < kTerms + 2; ++j) {
-    sum += T(2) * inverse_even_factorial<T>(j) * numerator;
-    numerator = t * numerator + power;
-    power *= r;
-  }
-  return sum;
+  return hyperbolic_detail::slope_terms<2, kTerms + 1>(t, r, r, T(1));
 }
 
 }  // namespace ntkfast::inline NTKFAST_ISA
