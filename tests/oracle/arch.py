@@ -16,6 +16,12 @@ KINKED: dict[str, Callable[[Layer], tuple[float, float]]] = {
     "ABRelu": lambda layer: (layer["a"], layer["b"]),
 }
 
+#: Activations min(max(x, low), high), as (low, high) of their parameters.
+CLIPPED: dict[str, Callable[[Layer], tuple[float, float]]] = {
+    "Relu6": lambda _layer: (0.0, 6.0),
+    "Hardtanh": lambda layer: (layer.get("min_val", -1.0), layer.get("max_val", 1.0)),
+}
+
 
 def flatten(arch: Layer) -> Iterator[Layer]:
     """Yield the layers of nested `serial`s from input to output."""

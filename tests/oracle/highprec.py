@@ -14,8 +14,8 @@ import numpy as np
 from mpmath import mp, mpf
 from numpy.typing import ArrayLike, NDArray
 
-from oracle import exponentials, polynomials
-from oracle.arch import KINKED, Layer, erf_parameters, fold
+from oracle import clipped, exponentials, polynomials
+from oracle.arch import CLIPPED, KINKED, Layer, erf_parameters, fold
 
 DIGITS = 60
 
@@ -66,11 +66,16 @@ def _two_slopes(kind: str) -> Dual:
     return lambda layer, k, q, p: _kinked(*map(mpf, KINKED[kind](layer)), k, q, p)
 
 
+def _clipped(kind: str) -> Dual:
+    return lambda layer, k, q, p: clipped.dual(*map(mpf, CLIPPED[kind](layer)), k, q, p)
+
+
 #: Type of activation -> (its dictionary, k, q, p) -> E[phi(u) phi(v)], E[phi'(u) phi'(v)].
 #: One line per activation; the formulas may lose all the digits they like.
 DUALS: dict[str, Dual] = {
     "Identity": lambda layer, k, q, p: (k, mpf(1)),
     **{kind: _two_slopes(kind) for kind in KINKED},
+    **{kind: _clipped(kind) for kind in CLIPPED},
     **polynomials.DUALS,
     "Erf": lambda layer, k, q, p: _erf(*map(mpf, erf_parameters(layer)), k, q, p),
     "Sigmoid_like": lambda layer, k, q, p: _erf(*map(mpf, erf_parameters(layer)), k, q, p),

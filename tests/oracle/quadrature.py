@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from oracle.arch import KINKED, Layer, coefficients, erf_parameters
+from oracle.arch import CLIPPED, KINKED, Layer, coefficients, erf_parameters
 
 Vector = NDArray[np.float64]
 Function = Callable[[Vector], Vector]
@@ -68,6 +68,18 @@ def _two_slopes(kind: str) -> Definition:
             lambda x: a * np.minimum(x, 0) + b * np.maximum(x, 0),
             lambda x: np.where(x < 0, a, b).astype(np.float64),
             (0.0,),
+        )
+
+    return definition
+
+
+def _clipped(kind: str) -> Definition:
+    def definition(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
+        low, high = CLIPPED[kind](layer)
+        return (
+            lambda x: np.clip(x, low, high),
+            lambda x: ((x > low) & (x < high)).astype(np.float64),
+            (low, high),
         )
 
     return definition
@@ -151,6 +163,7 @@ def _gabor(layer: Layer) -> tuple[Function, Function, tuple[float, ...]]:
 FUNCTIONS: dict[str, Definition] = {
     "Identity": lambda layer: ((lambda x: x), np.ones_like, ()),
     **{kind: _two_slopes(kind) for kind in KINKED},
+    **{kind: _clipped(kind) for kind in CLIPPED},
     "Erf": _erf,
     "Sigmoid_like": _erf,
     "Gelu": _gelu,

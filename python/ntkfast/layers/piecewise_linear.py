@@ -1,4 +1,4 @@
-"""Piecewise linear activations: the identity and the arc-cosine family of order 1."""
+"""Piecewise linear activations: the identity, the arc-cosine family of order 1, clipped lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .base import Activation
 if TYPE_CHECKING:
     from .._core import Builder
 
-__all__ = ["ABRelu", "Abs", "Identity", "LeakyRelu", "Relu"]
+__all__ = ["ABRelu", "Abs", "Hardtanh", "Identity", "LeakyRelu", "Relu", "Relu6"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -129,3 +129,69 @@ class ABRelu(_TwoSlopes):
 
     def slopes(self) -> tuple[float, float]:  # noqa: D102
         return self.a, self.b
+
+
+class _Clipped(Activation):
+    """phi(x) = min(max(x, low), high), low <= 0 <= high."""
+
+    def levels(self) -> tuple[float, float]:
+        """Return (low, high)."""
+        raise NotImplementedError(f"{type(self).__name__} has no levels")
+
+    def lower(self, builder: Builder, value: int, width: int) -> int:
+        return builder.activation(value, "Clip", self.levels())
+
+    def _mean_squared_slope(self) -> float:
+        low, high = self.levels()
+        return ((low < 0) + (high > 0)) / 2  # that of small signals
+
+
+@dataclass(frozen=True, repr=False)
+class Relu6(_Clipped):
+    """phi(x) = min(max(x, 0), 6).
+
+    Examples
+    --------
+    >>> from ntkfast import Relu6
+    >>> Relu6().levels()
+    (0.0, 6.0)
+    """
+
+    def levels(self) -> tuple[float, float]:  # noqa: D102
+        return 0.0, 6.0
+
+
+@dataclass(frozen=True, repr=False)
+class Hardtanh(_Clipped):
+    """phi(x) = min(max(x, min_val), max_val).
+
+    Parameters
+    ----------
+    min_val, max_val : float, default -1.0 and 1.0
+        Levels with ``min_val <= 0 <= max_val`` and ``min_val < max_val``.
+
+    Raises
+    ------
+    ValueError
+        If zero is not between the two, or they are equal.
+
+    Examples
+    --------
+    >>> from ntkfast import Hardtanh
+    >>> Hardtanh(max_val=2.0)
+    Hardtanh(max_val=2.0)
+    """
+
+    min_val: float = -1.0
+    max_val: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.min_val <= 0 <= self.max_val and self.min_val < self.max_val):
+            raise ValueError(
+                "Hardtanh(min_val=..., max_val=...) must have min_val <= 0 <= max_val and differ, "
+                f"got {self.min_val} and {self.max_val}"
+            )
+
+    def levels(self) -> tuple[float, float]:  # noqa: D102
+        return self.min_val, self.max_val

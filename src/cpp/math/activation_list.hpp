@@ -3,6 +3,7 @@
 #pragma once
 
 #include "math/duals/abrelu.hpp"
+#include "math/duals/clip.hpp"
 #include "math/duals/erf.hpp"
 #include "math/duals/exp.hpp"
 #include "math/duals/gabor.hpp"
@@ -14,6 +15,7 @@
 
 #define NTKFAST_ACTIVATIONS(X)                      \
   X(ABRelu, AbRelu, "a, b")                         \
+  X(Clip, Clip, "min, max")                         \
   X(Erf, Erf, "a, b, c")                            \
   X(Gelu, Gelu, "none")                             \
   X(RectifiedMonomial, RectifiedMonomial, "degree") \
