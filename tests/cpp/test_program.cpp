@@ -127,7 +127,7 @@ TEST_CASE("the builder checks names and numbers") {
 TEST_CASE("every activation has a name") {
   const std::vector<std::string> names = ntkfast::activation_names();
   CHECK(std::set<std::string>(names.begin(), names.end()).size() == names.size());
-  for (const std::string name : {"ABRelu", "Erf", "Gelu"}) {
+  for (const std::string name : {"ABRelu", "Clip", "Erf", "Gelu"}) {
     CHECK(std::count(names.begin(), names.end(), name) == 1);
   }
 }

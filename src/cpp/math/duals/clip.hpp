@@ -200,7 +200,7 @@ struct Clip {
     const T slope_at_one = (a[0][kInside] < b[0][kInside] ? a[0][kInside] : b[0][kInside]) +
                            (a[1][kInside] < b[1][kInside] ? a[1][kInside] : b[1][kInside]);
 
-    constexpr T floor = std::is_same_v<T, float> ? T(1e-30) : T(1e-290);  // rho = 1: no 0 / 0
+    constexpr T floor = std::numeric_limits<T>::min();  // rho = 1: no 0 / 0
     const T safe = m > floor ? m : floor;
     const T v = std::sqrt(T(2) * m);
     const T over_4m = T(0.25) / safe;
@@ -215,7 +215,7 @@ struct Clip {
         Corner<T>& c = corner[2 * k + l];
         const T z2 = (d * d) * over_4m;  // d^2 / (2 v^2) at the end
         c.sign = k == l ? T(1) : T(-1);
-        c.near = z2 < Complement<T>::kFar * Complement<T>::kFar;
+        c.near = z2 < Complement<T>::kFar * Complement<T>::kFar && m > T(0);
         c.half_d2 = z2;
         c.kappa = T(0.125) * (sum * sum);
         c.f0 = exponential(-c.kappa);
