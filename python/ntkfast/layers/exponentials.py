@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .._validate import finite_number
 from .base import Activation
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .._core import Builder
 
 __all__ = ["Exp", "ExpNormalized", "Gabor", "Gaussian"]
@@ -38,6 +42,9 @@ class Exp(Activation):
 
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         return builder.activation(value, "Exp", (self.a, self.b))
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(self.a * np.exp(self.b * x))
 
     def _mean_squared_slope(self) -> float:
         return (self.a * self.b) ** 2
@@ -111,6 +118,9 @@ class Gaussian(Activation):
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         return builder.activation(value, "Gaussian", (self.a, self.b))
 
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(self.a * np.exp(self.b * x**2))
+
     def _mean_squared_slope(self) -> float:
         return 0.0
 
@@ -128,6 +138,9 @@ class Gabor(Activation):
 
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         return builder.activation(value, "Gabor", ())
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(np.exp(-(x**2)) * np.sin(x))
 
     def _mean_squared_slope(self) -> float:
         return 1.0

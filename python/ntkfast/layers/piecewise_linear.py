@@ -141,6 +141,9 @@ class _Clipped(Activation):
     def lower(self, builder: Builder, value: int, width: int) -> int:
         return builder.activation(value, "Clip", self.levels())
 
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(np.clip(x, *self.levels()))
+
     def _mean_squared_slope(self) -> float:
         low, high = self.levels()
         return ((low < 0) + (high > 0)) / 2  # that of small signals

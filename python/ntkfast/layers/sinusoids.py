@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .._validate import finite_number
 from .base import Activation
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from .._core import Builder
 
 __all__ = ["Cos", "Rbf", "Sin"]
@@ -40,6 +44,9 @@ class Sin(Activation):
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         shares = (self.a * math.cos(self.c), self.a * math.sin(self.c))
         return builder.activation(value, "Sinusoid", (*shares, self.b))
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(self.a * np.sin(self.b * x + self.c))
 
     def _mean_squared_slope(self) -> float:
         return (self.a * self.b * math.cos(self.c)) ** 2
@@ -72,6 +79,9 @@ class Cos(Activation):
         # Not a sine whose phase is pi / 2 larger: an even function has to stay exactly even.
         shares = (-self.a * math.sin(self.c), self.a * math.cos(self.c))
         return builder.activation(value, "Sinusoid", (*shares, self.b))
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(self.a * np.cos(self.b * x + self.c))
 
     def _mean_squared_slope(self) -> float:
         return (self.a * self.b * math.sin(self.c)) ** 2
@@ -109,6 +119,9 @@ class Rbf(Activation):
 
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         return builder.activation(value, "Rbf", (self.gamma,))
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(2**0.5 * np.sin((2 * self.gamma) ** 0.5 * x + math.pi / 4))
 
     def _mean_squared_slope(self) -> float:
         return 2 * self.gamma
