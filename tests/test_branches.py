@@ -217,6 +217,17 @@ def test_branches_of_very_different_size_on_rows_of_very_different_norm(
             assert_true(arch, x, what=f"{join} {small}")
 
 
+@pytest.mark.parametrize("phi", [RELU, ABS, ERF], ids=["Relu", "Abs", "Erf"])
+def test_float32_keeps_its_digits_on_clusters_of_long_rows(phi: A.Layer) -> None:
+    """Deficits of a plain float32 product would be off by more than they are."""
+    rng = np.random.default_rng(4)
+    centre = np.repeat(rng.random((3, 784)), 4, axis=0)
+    spread = 10.0 ** -np.tile([1, 2, 4, 6], 3)[:, None]
+    x = (centre + spread * rng.standard_normal(centre.shape)).astype(np.float32)
+    for norm in ((), (LAYER_NORM,)):
+        assert_true(resnet(10, phi, 0.1, norm), x)
+
+
 # --- identities ---------------------------------------------------------------------------------
 
 X, Z = rows(9, 4), rows(7, 4, seed=1)

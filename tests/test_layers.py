@@ -180,6 +180,8 @@ def test_width_ratios_are_two_positive_numbers_and_count_in_standard_alone() -> 
     for bad in (4, (1,), (1, 2, 3), "14", None, {1: 2, 3: 4}, ("1", "2"), (True, 1)):
         with pytest.raises(TypeError, match=r"Dense\(s=\.\.\.\)"):
             nk.Dense(parameterization="standard", s=bad)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"s\[1\] \* out_dim must be a whole number"):
+        nk.Dense(out_dim=3, parameterization="standard", s=(1, 0.5))
     for negative in ((0, 1), (1, -1), (1, math.inf)):
         with pytest.raises(ValueError, match=r"Dense\(s=\.\.\.\)"):
             nk.Dense(parameterization="standard", s=negative)

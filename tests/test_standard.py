@@ -23,7 +23,7 @@ def network(
     layers: list[A.Layer] = [A.standard(W_std, b_std, widths[0], (1, 4))]
     for k in range(1, depth + 1):
         width = widths[k % len(widths)]
-        layers += [ACTIVATIONS[name], A.standard(W_std, b_std, width, (4, 0.5))]
+        layers += [ACTIVATIONS[name], A.standard(W_std, b_std, width, (4, 2))]
     return A.serial(*layers)
 
 
@@ -74,11 +74,11 @@ def test_widths_enter_as_the_formula_says() -> None:
     """T = m/s K_in + [b] + W^2 T_in."""
     x = np.random.default_rng(1).standard_normal((5, 3))
     linear = x @ x.T / 3
-    one = nk.Dense(2.0, 0.5, 32, parameterization="standard", s=(2, 1))
+    one = nk.Dense(2.0, 0.5, 32, parameterization="standard", s=(2, 3))  # 96 units
     np.testing.assert_allclose(nk.serial(one).ntk(x), 3 / 2 * linear + 1, rtol=1e-13)
     two = nk.Dense(0.7, None, 10, parameterization="standard", s=(4, 1))
     k, t = 4 * linear + 0.25, 3 / 2 * linear + 1
-    want = 32 / 4 * k + 0.49 * t
+    want = 96 / 4 * k + 0.49 * t
     np.testing.assert_allclose(nk.serial(one, two).ntk(x), want, rtol=1e-13, atol=1e-13)
     for middle in (nk.Identity(), nk.Dropout(1.0)):
         np.testing.assert_allclose(nk.serial(one, middle, two).ntk(x), want, rtol=1e-13, atol=1e-13)
