@@ -16,7 +16,7 @@ every_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 
 def network(
-    name: str, depth: int, b_std: float | None, widths: tuple[int, ...] = (64, 7, 512)
+    name: str, depth: int, b_std: float | None, widths: tuple[int, ...] = (64, 6, 512)
 ) -> dict[str, Any]:
     """Return Dense, (activation, Dense) x depth with widths that change from layer to layer."""
     W_std = ORDERED[name]
@@ -68,6 +68,22 @@ def test_k_is_that_of_the_other_parameterization_and_depends_on_no_width() -> No
         dense = nk.Dense(1.1, 0.3, out_dim, parameterization="standard", s=s)
         net = nk.serial(*[dense, nk.Erf()] * 3, dense)
         np.testing.assert_allclose(net.nngp(x), want, rtol=1e-13, atol=1e-15)
+
+
+def test_a_width_that_both_layers_scale_alike_cancels() -> None:
+    x = np.random.default_rng(1).standard_normal((5, 3))
+    kernels = [
+        nk.serial(
+            nk.Dense(2.0, 0.5, 32, parameterization="standard", s=(1, scale)),
+            nk.Erf(),
+            nk.Dense(0.7, None, 10, parameterization="standard", s=(scale, 1)),
+        ).ntk(x)
+        for scale in (1, 0.25, 4)
+    ]
+    for kernel in kernels:
+        np.testing.assert_allclose(kernel, kernels[0], rtol=1e-13)
+    with pytest.raises(ValueError, match=r"s\[1\] \* out_dim must be a whole number"):
+        nk.Dense(out_dim=3, parameterization="standard", s=(1, 0.5))
 
 
 def test_widths_enter_as_the_formula_says() -> None:
