@@ -386,10 +386,23 @@ def test_coefficients_are_a_sequence_of_finite_numbers() -> None:
     assert hash(nk.Polynomial([1, 2])) == hash(nk.Polynomial((1.0, 2.0)))
 
 
+@every_dtype
+@pytest.mark.parametrize("layer", [*SMOOTH, *JUMPS], ids=_name)
+def test_phi_is_the_function_that_the_oracle_integrates(layer: A.Layer, dtype: str) -> None:
+    x = np.array([[-2.5, -1.0, -0.0], [0.0, 0.5, 3.0]])
+    phi = nk.from_dict(A.serial(A.dense(), layer)).layers[1]
+    assert isinstance(phi, nk.layers.Activation)
+    got = phi.phi(x.astype(dtype))
+    assert got.dtype == dtype
+    want = np.broadcast_to(quadrature.functions(layer)[0](x), x.shape)
+    rtol = 1e-5 if dtype == "float32" else 1e-9  # the oracle's powers of Hermite cancel
+    np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol * np.abs(want).max())
+
+
 def test_polynomials_are_written_as_json_lists() -> None:
     net = nk.serial(nk.Dense(), nk.Polynomial([0.1, 0.5]), nk.Dense())
     assert net.to_dict()["layers"][1] == {"type": "Polynomial", "coef": [0.1, 0.5]}
-    assert nk.from_dict(net.to_dict()) == net
+    assert nk.from_dict(net.to_dict()) == nk.from_text(repr(net)) == net
 
 
 def test_critical_w_std_where_it_is_defined_and_the_reason_where_not() -> None:

@@ -7,6 +7,10 @@
 namespace ntkfast {
 namespace {
 
+// Entries of a unit vector below this part of it, and of the root of chi, change nothing. Their
+// products would be denormal numbers in float, which cost a hundred cycles each.
+constexpr double kNegligible = 1e-19;
+
 bool monomials(const Op& op) { return op.params[0] == 0; }
 
 // Index of the lowest coefficient that is not zero; 0 of a function that is zero.
@@ -60,9 +64,14 @@ RowStep hermite_row(const Op& op, double p, double* columns) {
     slope += static_cast<double>(k) * (a[k] * a[k]);
   }
   const double norm = std::sqrt(square);
-  for (int k = 0; k < orders.even; ++k) columns[k] = a[static_cast<std::size_t>(2 * k)] / norm;
+  const double threshold = kNegligible * std::fmin(1.0, std::sqrt(slope / square));
+  for (double& value : a) {
+    value /= norm;
+    if (std::fabs(value) < threshold) value = 0;
+  }
+  for (int k = 0; k < orders.even; ++k) columns[k] = a[static_cast<std::size_t>(2 * k)];
   for (int k = 0; k < orders.odd; ++k) {
-    columns[orders.even + k] = a[static_cast<std::size_t>(2 * k + 1)] / norm;
+    columns[orders.even + k] = a[static_cast<std::size_t>(2 * k + 1)];
   }
   return {op.numbers.empty() ? 0 : std::pow(p, power) * largest * norm, slope / square};
 }

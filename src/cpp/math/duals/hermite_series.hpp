@@ -11,14 +11,13 @@
 // values. For rho < 0, O changes its sign, and 1 + rho' follows in the same way.
 //
 // Where no coefficient changes its sign between two rows (monomials; polynomials whose coefficients
-// of one parity have one sign) all terms are non-negative and both deficits relatively accurate:
-// with K columns of one parity, u the unit roundoff and exact s and columns,
-//   |error of m'| <= (K + 8) u m' where rho' > 0 is odd or even in rho, and
-//   |error of the gain| <= (3 K + 8) u gain(1).
-// The columns in T are rounded: that moves sqrt(2 m') by up to u. Coefficients of either sign cost
-// 1 - rho' nothing (a negative w_k is smaller than its square difference), but 1 + rho' becomes
-// absolute: rho' near -1 by a change of sign, not by oddness, is accurate to u, not to u (1 +
-// rho').
+// of one parity have one sign) all terms are non-negative and both deficits relatively accurate.
+// With K columns of one parity, u the unit roundoff and exact s and columns,
+//   |error of m'| <= (K + 8) u m',   |error of the gain| <= (2 K + 8) u gain(1);
+// the largest of 400000 random pairs for each of 11 functions was 0.8 of that for K > 2.
+// Coefficients of either sign cost 1 - rho' nothing (a negative w_k is smaller than its square
+// difference); only 1 + rho' is then absolute: rho' near -1 by a change of sign, not by oddness, is
+// accurate to a few u. The columns in T are rounded, which moves sqrt(2 m') by up to u.
 #pragma once
 
 #include <cmath>
