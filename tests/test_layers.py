@@ -58,6 +58,13 @@ EXAMPLES: list[Layer] = [
     nk.Gaussian(),
     nk.Gaussian(2.0, 0.1),
     nk.Gabor(),
+    nk.Tanh(),
+    nk.Sigmoid(),
+    nk.Softplus(),
+    nk.Silu(),
+    nk.Elu(),
+    nk.Elu(0.5),
+    nk.Selu(),
 ]
 NUMERIC_ARGUMENTS = [
     (nk.Dense, "W_std"),
@@ -77,6 +84,7 @@ NUMERIC_ARGUMENTS = [
     *((phi, name) for phi in (nk.Exp, nk.Gaussian) for name in ("a", "b")),
     (nk.ExpNormalized, "gamma"),
     (nk.ExpNormalized, "shift"),
+    (nk.Elu, "alpha"),
 ]
 
 

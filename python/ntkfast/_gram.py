@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 from . import _core, _memory
 from ._arrays import Prepared, prepare
 from ._gram_progress import gram_progress
-from ._lowering import compile_program
+from ._resolution import program_for
 from ._text import one_line
 from ._threads import resolve_threads
 from ._validate import choice, got
@@ -120,7 +120,8 @@ def grams(
     data = prepare(X, Z)
     if not nets:
         return []
-    program = compile_program(*(net.layers for net in nets), width=data.x.shape[1])
+    with translated(nets, data):
+        program = _program(nets, data, n_threads, isa)
     _require_memory(program, data, len(nets) * (nngp + ntk), n_threads)
     with translated(nets, data), gram_progress() as progress:
         K, T = _core.gram(program, data.x, data.z, nngp, ntk, n_threads, isa, progress)
@@ -134,10 +135,14 @@ def diagonals(
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
     data = prepare(X)
-    program = compile_program(*(net.layers for net in nets), width=data.x.shape[1])
     with translated(nets, data):
+        program = _program(nets, data, n_threads, isa)
         K, T = _core.diag(program, data.x, nngp, ntk, n_threads, isa)
     return [Kernels(data.wrap(k), data.wrap(t)) for k, t in zip(K, T, strict=True)]
+
+
+def _program(nets: Sequence[Network], data: Prepared, threads: int, isa: str) -> _core.Program:
+    return program_for([net.layers for net in nets], data.x, data.z, threads, isa)
 
 
 def _require_memory(program: _core.Program, data: Prepared, outputs: int, threads: int) -> None:
@@ -166,11 +171,10 @@ def translated(nets: Sequence[Network], data: Prepared) -> Iterator[None]:
 def _overflowing(nets: Sequence[Network], data: Prepared) -> Network:
     """Return the first network that overflows alone."""
     for net in nets:
-        program = compile_program(net.layers, width=data.x.shape[1])
         for rows in (data.x, data.z):
             try:
                 if rows is not None:
-                    _core.diag(program, rows, True, True)
+                    _core.diag(program_for([net.layers], rows, None, 1, ""), rows, True, True)
             except OverflowError:
                 return net
     return nets[0]

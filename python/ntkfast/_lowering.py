@@ -7,12 +7,15 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from . import _core
+from ._dual_tables import TableBuilder
 from .errors import ArchitectureError
 from .layers import Dense, FanInConcat, FanOut, Layer, Parallel
 from .layers.base import flatten
 from .layers.branches import FanIn, leaves
 
-__all__ = ["compile_program", "flatten"]
+__all__ = ["Sequences", "compile_program", "flatten", "lower_all", "width_read"]
+
+Sequences = tuple[tuple[Layer, ...], ...]
 
 #: What layers hand on: one value of the program, or one for each branch.
 State = int | tuple[int, ...]
@@ -31,26 +34,36 @@ def compile_program(*sequences: tuple[Layer, ...], width: int | None) -> _core.P
     """
     if not all(sequences):
         raise ArchitectureError("serial() needs at least one layer, got none")
-    # Few networks read the width: all others share one program for all widths.
-    reads_width = any(_reads_width(layer) for layers in sequences for layer in leaves(layers))
-    return _compile(sequences, width if reads_width else None)
+    return _compile(sequences, width_read(sequences, width))
+
+
+def width_read(sequences: Sequences, width: int | None) -> int | None:
+    """Return the width if a layer reads it; else None, so that all widths share one program."""
+    reads = any(_reads_width(layer) for layers in sequences for layer in leaves(layers))
+    return width if reads else None
 
 
 # A cache beside the networks, not in them, keeps them plain values: nothing to rebuild after a
 # pickle or a copy, and equal networks share a program.
 @lru_cache(maxsize=256)
-def _compile(sequences: tuple[tuple[Layer, ...], ...], width: int | None) -> _core.Program:
-    lowering = _Lowering(width)
-    for layers in sequences:
-        lowering.builder.output(lowering.one_value(layers, lowering.start, ""))
-    return lowering.builder.build()
+def _compile(sequences: Sequences, width: int | None) -> _core.Program:
+    builder = TableBuilder(None)
+    lower_all(builder, sequences, width)
+    return builder.build()
+
+
+def lower_all(builder: _core.Builder, sequences: Sequences, width: int | None) -> None:
+    """Append all sequences, then one output for each."""
+    lowering = _Lowering(builder, width)
+    for value in [lowering.one_value(layers, lowering.start, "") for layers in sequences]:
+        builder.output(value)
 
 
 class _Lowering:
     """One walk through the layers, branch by branch."""
 
-    def __init__(self, width: int | None) -> None:
-        self.builder = _core.Builder()
+    def __init__(self, builder: _core.Builder, width: int | None) -> None:
+        self.builder = builder
         self.width = 1 if width is None else width
         self.start = self.builder.input(-1 if width is None else width)
         self.made_by = ["the input"]  # what the user calls the layer that made each value

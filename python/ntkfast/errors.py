@@ -10,6 +10,7 @@ __all__ = [
     "KernelOverflowError",
     "MemoryBudgetError",
     "SingularKernelError",
+    "ToleranceError",
     "UnsupportedLayerError",
 ]
 
@@ -36,3 +37,7 @@ class SingularKernelError(np.linalg.LinAlgError, ValueError):
 
 class UnsupportedLayerError(ArchitectureError, NotImplementedError):
     """A layer, or an option of one, that exists elsewhere and not in this version."""
+
+
+class ToleranceError(ArithmeticError, ValueError):
+    """A function not computed to the accuracy of the dtype; the message says how far."""

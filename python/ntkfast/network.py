@@ -10,6 +10,7 @@ from . import _core, _variants, serialization
 from ._arrays import prepare
 from ._gram import Kernels, diagonals, grams, kernels_of, translated
 from ._lowering import compile_program, flatten
+from ._resolution import Approximation, approximations, program_for
 from ._text import to_text
 from ._threads import resolve_threads
 from ._validate import choice, whole_number
@@ -335,9 +336,46 @@ class Network:
         n_threads = resolve_threads(threads)
         isa = resolve_isa()
         data = prepare(X)
-        program = compile_program(self.layers, width=data.x.shape[1])
         with translated([self], data):
+            program = program_for([self.layers], data.x, None, n_threads, isa)
             return _core.conditioning(program, data.x, n_threads, isa)
+
+    def approximations(
+        self, X: Any, Z: Any = None, *, threads: int | None = None
+    ) -> tuple[Approximation, ...]:
+        """Return how every activation without closed form is computed on these data, and its error.
+
+        Such activations (`Tanh`, `Elementwise`, ...) are evaluated from a table that is fitted to
+        the range of ``K(x, x)`` in front of them, once for all data of about that range.
+
+        Parameters
+        ----------
+        X, Z : array
+            As in `ntk`.
+        threads : int, optional
+            Number of threads for this call.
+
+        Returns
+        -------
+        tuple of Approximation
+            Named tuples ``(layer, K, method, error, terms)``; empty where all have closed forms.
+
+        Raises
+        ------
+        ToleranceError
+            If an activation cannot be computed to the accuracy of the dtype.
+
+        Examples
+        --------
+        >>> import ntkfast as nk
+        >>> table, = nk.mlp(1, nk.Tanh()).approximations([[1.0, 0.0], [0.0, 1.0]])
+        >>> table.method, table.error < 1e-13
+        ('Hermite series of 256 terms', True)
+        """
+        n_threads = resolve_threads(threads)
+        data = prepare(X, Z)
+        with translated([self], data):
+            return approximations(self.layers, data.x, data.z, n_threads, resolve_isa())
 
     def _gram(self, X: Any, Z: Any, *, nngp: bool, ntk: bool, threads: int | None) -> Kernels:
         return grams([self], X, Z, nngp=nngp, ntk=ntk, threads=threads)[0]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._validate import got, known
 from .errors import ArchitectureError
-from .layers import LAYERS, Dense, Layer, Parallel
+from .layers import LAYERS, Dense, Elementwise, Layer, Parallel
 
 if TYPE_CHECKING:
     from .network import Network
@@ -62,7 +62,18 @@ def _write_serial(layers: tuple[Layer, ...]) -> dict[str, Any]:
     return {"type": "serial", "layers": [_write(layer) for layer in layers]}
 
 
+#: Functions of the literature's "ElementwiseNumerical", a layer of two-dimensional quadrature.
+_NUMERICAL = {
+    name.lower(): name for name in ("Elu", "Selu", "Sigmoid", "Silu", "Softplus", "Tanh")
+} | {"swish": "Silu"}
+
+
 def _write(layer: Layer) -> dict[str, Any]:
+    if isinstance(layer, Elementwise):
+        raise ArchitectureError(
+            f"{layer!r} cannot be written to a file, which holds names and not functions: use one "
+            f"of the named activations, {known(LAYERS)}, or pickle the network"
+        )
     if isinstance(layer, Parallel):
         branches = (
             _write(branch[0]) if len(branch) == 1 else _write_serial(branch)
@@ -118,7 +129,9 @@ def _layers(name: str, arguments: dict[str, Any], where: str) -> list[Any]:
 
 
 def _read_layer(name: object, arguments: dict[str, Any], where: str) -> Layer:
-    cls = LAYERS.get(name) if isinstance(name, str) else None
+    if name == "ElementwiseNumerical":
+        name, arguments = _read_numerical(arguments, where), {}
+    cls = LAYERS.get(name) if isinstance(name, str) and name != "Elementwise" else None
     if cls is None:
         raise ArchitectureError(
             f"{where}: unknown or not yet supported layer {name!r}; "
@@ -134,3 +147,14 @@ def _read_layer(name: object, arguments: dict[str, Any], where: str) -> Layer:
         return cls(**arguments)
     except (TypeError, ValueError) as error:
         raise ArchitectureError(f"{where} ({name}): {error}") from error
+
+
+def _read_numerical(arguments: dict[str, Any], where: str) -> str:
+    """Return the layer of a named function; the degree of a quadrature means nothing here."""
+    fn = arguments.get("fn")
+    if not isinstance(fn, str) or fn.lower() not in _NUMERICAL or set(arguments) - {"fn", "deg"}:
+        raise ArchitectureError(
+            f"{where} (ElementwiseNumerical): expected fn, one of {known(_NUMERICAL)}, and deg, "
+            f"{got(arguments)}"
+        )
+    return _NUMERICAL[fn.lower()]

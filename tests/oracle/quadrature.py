@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from oracle import numerical
 from oracle.arch import CLIPPED, KINKED, Layer, coefficients, erf_parameters
 
 Vector = NDArray[np.float64]
@@ -176,6 +177,7 @@ FUNCTIONS: dict[str, Definition] = {
     "Exp": _exp,
     "Gaussian": _gaussian,
     "Gabor": _gabor,
+    **numerical.FUNCTIONS,
 }
 
 

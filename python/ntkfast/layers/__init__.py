@@ -13,6 +13,7 @@ from . import (
     error_function,
     exponentials,
     normalization,
+    numerical,
     piecewise_linear,
     polynomials,
     sinusoids,
@@ -24,6 +25,7 @@ from .dense import *
 from .error_function import *
 from .exponentials import *
 from .normalization import *
+from .numerical import *
 from .piecewise_linear import *
 from .polynomials import *
 from .sinusoids import *
@@ -41,6 +43,7 @@ __all__ += branches.__all__
 
 # Of no use in the file format, where "parallel" is written as "serial" is.
 _NOT_LAYERS = ("LAYERS", "Activation", "Layer", "Parallel", "parallel")
+__all__ += numerical.__all__
 
 # The one registry: name in the file format and at the top level of the package -> class.
 LAYERS: dict[str, type[Layer]] = {

@@ -4,6 +4,7 @@
 PYBIND11_MODULE(_core, module) {
   module.doc() = "C++ core of ntkfast (private: use the package's functions).";
   register_errors(module);
+  register_table(module);
   register_program(module);
   register_gram(module);
   register_info(module);

@@ -8,6 +8,7 @@
 #include "backend/aligned_memory.hpp"
 #include "bindings/bindings.hpp"
 #include "cpu/gram.hpp"
+#include "program/row_tables.hpp"
 
 namespace py = pybind11;
 using ntkfast::Monitor;
@@ -107,12 +108,32 @@ double conditioning(const Program& program, const Rows<T>& x, int threads, const
 }
 
 template <class T>
+std::vector<double> input_roots(const Rows<T>& x, int threads, const std::string& isa) {
+  const ntkfast::cpu::GramOptions options{threads, isa, make_monitor(nullptr)};
+  const T* rows = x.data();
+  const py::ssize_t n = x.shape(0), d = x.shape(1);
+  const py::gil_scoped_release release;
+  return ntkfast::cpu::input_roots<T>(rows, n, d, options);
+}
+
+// sqrt(K_ii) of the first output for rows of the given sqrt(q): in double.
+std::vector<double> output_roots(const Program& program, const std::vector<double>& p,
+                                 const std::string& name) {
+  const auto rows = static_cast<std::int64_t>(p.size());
+  const py::gil_scoped_release release;
+  const ntkfast::RowTables<double> table(program, p.data(), rows, 0, name.c_str());
+  return {table.root(0), table.root(0) + rows};
+}
+
+template <class T>
 void register_for_dtype(py::module_& module) {
   module.def("gram", &gram<T>, py::arg("program"), py::arg("x").noconvert(),
              py::arg("z").noconvert(), py::arg("nngp"), py::arg("ntk"), py::arg("threads"),
              py::arg("isa"), py::arg("progress"));
   module.def("diag", &diag<T>, py::arg("program"), py::arg("x").noconvert(), py::arg("nngp"),
              py::arg("ntk"), py::arg("threads") = 1, py::arg("isa") = "");
+  module.def("input_roots", &input_roots<T>, py::arg("x").noconvert(), py::arg("threads") = 1,
+             py::arg("isa") = "");
   module.def("conditioning", &conditioning<T>, py::arg("program"), py::arg("x").noconvert(),
              py::arg("threads") = 1, py::arg("isa") = "");
 }
@@ -122,6 +143,7 @@ void register_for_dtype(py::module_& module) {
 void register_gram(py::module_& module) {
   register_for_dtype<float>(module);
   register_for_dtype<double>(module);
+  module.def("output_roots", &output_roots, py::arg("program"), py::arg("p"), py::arg("name"));
   module.def("workspace_bytes", &ntkfast::cpu::workspace_bytes, py::arg("program"), py::arg("n"),
              py::arg("m"), py::arg("d"), py::arg("itemsize"), py::arg("threads"));
 }

@@ -77,7 +77,8 @@ std::vector<BoundOp<T>> bind_program(const Program& program, const TileKernels<T
     next.step.out = value(op.out).slot;
     if (op.in2 < 0) {
       // Coefficients of either sign may make a negative correlation of a positive one.
-      const bool signed_rho = in.signed_rho || value(op.out).signed_rho;
+      const bool signed_rho = in.signed_rho || value(op.out).signed_rho ||
+                              (op.kind == OpKind::Table && op.table->mixed());
       next.step.run = kernels.step(op, signed_rho, tau_mode(op, in, ntk));
     } else {
       const Value& second = value(swap ? op.in : op.in2);
@@ -89,6 +90,7 @@ std::vector<BoundOp<T>> bind_program(const Program& program, const TileKernels<T
     const int first = swap ? std::max(0, column_count(op) - 1) : 0;
     next.step.left = {left.column(index, first), swap ? -left.rows() : left.rows()};
     next.step.right = {right.column(index, first), swap ? -right.rows() : right.rows()};
+    if (op.kind == OpKind::Table) next.step.table = &op.table->pairs<T>();
     if (op.kind == OpKind::HermiteSeries) {
       const HermiteOrders orders = hermite_orders(op);
       next.step.even = orders.even;

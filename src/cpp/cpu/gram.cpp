@@ -252,6 +252,14 @@ void diagonal(const Program& program, const T* x, std::int64_t n, std::int64_t d
 }
 
 template <class T>
+std::vector<double> input_roots(const T* x, std::int64_t n, std::int64_t d,
+                                const GramOptions& options) {
+  InputRows<T> rows(tile_kernels<T>(options.isa), x, n, d, "X");
+  rows.measure(options.threads, options.monitor);
+  return {rows.p(), rows.p() + n};
+}
+
+template <class T>
 double conditioning(const Program& program, const T* x, std::int64_t n, std::int64_t d,
                     const GramOptions& options) {
   InputRows<T> rows(tile_kernels<T>(options.isa), x, n, d, "X");
@@ -282,6 +290,8 @@ std::int64_t workspace_bytes(const Program& program, std::int64_t n, std::int64_
                      const std::vector<GramOutput<T>>&, const GramOptions&);                       \
   template void diagonal(const Program&, const T*, std::int64_t, std::int64_t,                     \
                          const std::vector<GramOutput<T>>&, const GramOptions&);                   \
+  template std::vector<double> input_roots(const T*, std::int64_t, std::int64_t,                   \
+                                           const GramOptions&);                                    \
   template double conditioning(const Program&, const T*, std::int64_t, std::int64_t,               \
                                const GramOptions&);
 NTKFAST_INSTANTIATE(float)

@@ -36,6 +36,11 @@ template <class T>
 void diagonal(const Program& program, const T* x, std::int64_t n, std::int64_t d,
               const std::vector<GramOutput<T>>& outputs, const GramOptions& options);
 
+// p = sqrt(x.x / d) of every row, in double; refuses what is not finite.
+template <class T>
+std::vector<double> input_roots(const T* x, std::int64_t n, std::int64_t d,
+                                const GramOptions& options);
+
 // How much an error of the input correlation can grow: see RowTables::conditioning.
 template <class T>
 double conditioning(const Program& program, const T* x, std::int64_t n, std::int64_t d,

@@ -9,6 +9,7 @@
 
 #include "math/hostdev.hpp"
 #include "program/op.hpp"
+#include "program/pair_table.hpp"
 
 namespace ntkfast::cpu {
 
@@ -46,6 +47,7 @@ struct Step {
   Columns<T> right;  // of the table of z, indexed by j
   int even, odd;     // columns of each parity, of a Hermite series
   T constants[kMaxConstants];
+  const PairTable<T>* table;  // of an activation given by one
 };
 
 // What happens to tau in a step.

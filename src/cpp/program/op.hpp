@@ -9,6 +9,8 @@
 
 namespace ntkfast {
 
+class DualTable;
+
 enum class Activation : std::uint8_t {
 #define NTKFAST_ENUM(name, dual, params) name,
   NTKFAST_ACTIVATIONS(NTKFAST_ENUM)
@@ -20,6 +22,7 @@ enum class OpKind : std::uint8_t {
   StandardDense,  // params: |W_std|, b_std, g, e; trainable, its own part of T is g^2 K_in + e^2
   Activation,     // params: those of the activation
   HermiteSeries,  // params: variance s; numbers: coefficients in He_n(x; s) (hermite_rows.hpp)
+  Table,          // an activation without closed form: `table`
   LayerNorm,      // params: eps; changes rows alone
   Dropout,        // params: keep probability, below 1
   Sum,            // params: w, w2; w K + w2 K2
@@ -37,6 +40,7 @@ struct Op {
   std::array<double, kMaxParams> params;
   int in2 = -1;                      // second value read, of ops that join two; -1: none
   std::vector<double> numbers = {};  // of ops with a list of parameters of any length
+  const DualTable* table = nullptr;  // OpKind::Table only; the program owns it
 };
 
 }  // namespace ntkfast

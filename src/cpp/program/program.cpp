@@ -309,6 +309,18 @@ int ProgramBuilder::fan_in_concat(int value, int other) {
        merge(a.sources, b.sources), known ? a.width + b.width : kAnyWidth});
 }
 
+int ProgramBuilder::table(int value, std::shared_ptr<const DualTable> table,
+                          std::string_view name) {
+  const Value& in = at(value);
+  const std::string own = label(name);
+  require_gaussian(own, in);
+  const bool signed_rho = (in.signed_rho || table->mixed()) && !table->nonnegative();
+  Op op{OpKind::Table, {}, false, value, 0, {}};
+  op.table = table.get();
+  program_.tables.push_back(std::move(table));
+  return add(op, {false, signed_rho, in.has_ntk, own, false, in.sources, in.width});
+}
+
 void ProgramBuilder::output(int value) {
   at(value);
   program_.ops.push_back({OpKind::Output, {}, false, value, program_.outputs++, {}});

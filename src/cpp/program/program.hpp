@@ -4,11 +4,13 @@
 // reads it; `slot` gives it a buffer number, and buffers are reused as soon as they are free.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "program/dual_table.hpp"
 #include "program/op.hpp"
 
 namespace ntkfast {
@@ -37,7 +39,8 @@ struct Program {
   int slots = 0;
   int row_slots = 0;
   int outputs = 0;
-  int layers = 0;  // ops that are not outputs
+  std::vector<std::shared_ptr<const DualTable>> tables;  // that ops point into
+  int layers = 0;                                        // ops that are not outputs
 };
 
 class ProgramBuilder {
@@ -62,6 +65,8 @@ class ProgramBuilder {
   int fan_in_product(int value, int other);
   // Channels of one after those of the other.
   int fan_in_concat(int value, int other);
+  // The activation `name`, without closed form, over the range of rows of its table.
+  int table(int value, std::shared_ptr<const DualTable> table, std::string_view name);
   void output(int value);
   // Checks what only the whole can show, assigns slots. The builder is spent afterwards.
   Program build();

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "program/dual_table.hpp"
 #include "program/hermite_rows.hpp"
 
 namespace ntkfast {
@@ -64,8 +65,9 @@ RowState standard_dense_row(const Op& op, const RowState& in, double* columns) {
 }
 
 RowState activation_row(const Op& op, const RowState& in, double* columns) {
-  const RowStep next = op.kind == OpKind::HermiteSeries
-                           ? hermite_row(op, in.p, columns)
+  const RowStep next = op.kind == OpKind::HermiteSeries ? hermite_row(op, in.p, columns)
+                       : op.kind == OpKind::Table
+                           ? op.table->row(in.p, columns)
                            : row_entry(op.activation).row(op.params.data(), in.p, columns);
   return {next.p, in.tau * next.gain, 1.0, in.growth * std::max(1.0, in.chi * next.gain)};
 }
@@ -116,6 +118,8 @@ int column_count(const Op& op) {
       return row_entry(op.activation).columns;
     case OpKind::HermiteSeries:
       return hermite_orders(op).count();
+    case OpKind::Table:
+      return kTableColumns;
     case OpKind::Sum:
       return 2;
     default:
@@ -136,6 +140,7 @@ RowState step_row(const Op& op, const RowState& in, const RowState& in2, double*
       return standard_dense_row(op, in, columns);
     case OpKind::Activation:
     case OpKind::HermiteSeries:
+    case OpKind::Table:
       return activation_row(op, in, columns);
     case OpKind::LayerNorm:
       return layer_norm_row(op, in);

@@ -22,6 +22,10 @@ StepFunction<T> join_function(const Op& op, bool signed1, bool signed2, TauMode 
 template <class T>
 StepFunction<T> series_function(bool signed_rho, bool tau);
 
+// An activation given by a table; table_step.cpp.
+template <class T>
+StepFunction<T> table_function(bool signed_rho, bool tau);
+
 // One activation each; activation_step.cpp, built once per activation to keep files small.
 template <class T, Activation kActivation>
 StepFunction<T> activation_function(bool signed_rho, bool tau);

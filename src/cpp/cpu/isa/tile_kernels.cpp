@@ -21,6 +21,7 @@ namespace {
 template <class T>
 StepFunction<T> step_function(const Op& op, bool signed_rho, TauMode mode) {
   const bool tau = mode != TauMode::None;
+  if (op.kind == OpKind::Table) return table_function<T>(signed_rho, tau);
   if (op.kind == OpKind::Dropout) return dropout_function<T>(signed_rho, tau);
   if (op.kind == OpKind::HermiteSeries) return series_function<T>(signed_rho, tau);
   if (op.kind != OpKind::Activation) return layer_function<T>(op, signed_rho, mode);
