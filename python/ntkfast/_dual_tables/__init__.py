@@ -44,7 +44,7 @@ class Range:
     @property
     def acceptable(self) -> float:
         """Error beyond which a fit is refused."""
-        return 2e-7 if self.single else 3e-13
+        return 2e-7 if self.single else 1e-12
 
     @staticmethod
     def around(low: float, high: float, single: bool) -> Range:
