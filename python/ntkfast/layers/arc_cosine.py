@@ -24,9 +24,11 @@ _MAX_DEGREE = 16  # of the polynomials in rectified_monomial.hpp
 class Sign(Activation):
     """phi(x) = sign(x), with phi'(x) = 0 almost everywhere, so that its NTK is 0.
 
-    The kernel is ``1 - 2 theta / pi`` (Cho and Saul 2009, order 0). It has a kink of infinite slope
-    at equal inputs: a rounding e of a correlation at distance delta from 1 moves it by
-    ``e / (pi sqrt(2 delta))``. sign(0) = 0: the kernel of a zero row is 0.
+    The kernel is ``1 - 2 theta / pi`` (Cho and Saul 2009, order 0), whose slope at equal inputs is
+    infinite: an error e of a correlation at distance delta from 1 moves it by
+    ``2 e / (pi sqrt(2 delta))``, and deep networks tell near-duplicates apart that differ by less
+    than a rounding. `Network.conditioning` counts phi' = 0 and does not show this.
+    sign(0) = 0: the kernel of a zero row is 0.
 
     Examples
     --------
