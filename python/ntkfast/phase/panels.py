@@ -2,7 +2,7 @@
 
 An activation without closed form fits a table to the rows it meets, which takes milliseconds for
 one variance and much longer for a wide range of them. Its moments are averages over a Gaussian of
-width sqrt(q), analytic in log q: a polynomial on a panel of two units has all digits that matter,
+width sqrt(q), analytic in log q: a polynomial on a panel of one unit has all digits that matter,
 and serves every other variance of the panel and every size of weights and biases.
 """
 
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 __all__ = ["Panels"]
 
-_WIDTH = 2.0
-# The singularities nearest to the real axis are those of functions of a negative variance, pi away
-# in log q: errors fall like 6.4^-degree.
+_WIDTH = 1.0
+# In the complex plane of log q all is well up to pi/2 from the real axis, where q turns to negative
+# real parts: beyond, averages of oscillating functions, such as exp(-2 q), grow. The ellipse that
+# reaches so far makes errors fall like 6.4^-degree, to 5e-12.
 _DEGREE = 14
 
 
