@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["from_text", "one_line", "to_text"]
 
 _LINE_LENGTH = 88
+_FUNCTIONS = ("serial", "parallel", "repeat")
 
 
 def to_text(layers: tuple[Layer, ...]) -> str:
@@ -61,7 +62,7 @@ def from_text(text: str) -> Network:
     >>> net = nk.mlp(2, nk.LeakyRelu(0.1), b_std=0.5)
     >>> nk.from_text(repr(net)) == net
     True
-    >>> nk.from_text("serial(Dense(), Rellu())")
+    >>> nk.from_text("serial(Dense(), Rellu())")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
     ntkfast.errors.ArchitectureError: line 1, column 17: unknown layer 'Rellu'; ...
@@ -128,21 +129,13 @@ class _Reader:
     def maker(self, node: ast.expr) -> Callable[..., Any]:
         import ntkfast
 
-        functions = {
-            name: getattr(ntkfast, name)
-            for name in ("serial", "parallel", "repeat")
-            if hasattr(ntkfast, name)
-        }
         name = node.id if isinstance(node, ast.Name) else ast.unparse(node)[:60]
-        if name in functions:
-            return functions[name]  # type: ignore[no-any-return]
+        if name in _FUNCTIONS:
+            return getattr(ntkfast, name)  # type: ignore[no-any-return]
         if name in LAYERS:
             return LAYERS[name]
-        raise self.error(node, f"unknown layer {name!r}; this version knows {self.known_names()}")
-
-    @staticmethod
-    def known_names() -> str:
-        return f"serial, {known(LAYERS)}"
+        names = f"{', '.join(_FUNCTIONS)}, {known(LAYERS)}"
+        raise self.error(node, f"unknown layer {name!r}; this version knows {names}")
 
     def error(self, node: ast.expr, message: str) -> ArchitectureError:
         # The parser counts bytes, people count characters.
