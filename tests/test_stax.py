@@ -312,6 +312,24 @@ def test_branches_of_a_finite_network_are_joined_unit_by_unit() -> None:
     assert shape == (-1, 8)
 
 
+def test_the_other_gelu_is_for_finite_networks_alone() -> None:
+    x = np.linspace(-4, 4, 41)[:, None]
+    exact, by_tanh = stax.Gelu(), stax.Gelu(approximate=True)
+    gap = np.abs(exact.apply_fn((), x) - by_tanh.apply_fn((), x)).max()
+    assert 1e-5 < gap < 1e-3
+    assert by_tanh.kernel_fn.piece.layers() == exact.kernel_fn.piece.layers() == (nk.Gelu(),)
+
+
+def test_a_kernel_without_a_function_has_no_finite_network() -> None:
+    layer = stax.serial(stax.Dense(3), stax.ExpNormalized(), stax.Dense(1))
+    _, params = layer.init_fn(0, (-1, 3))
+    with pytest.raises(NotImplementedError, match="ExpNormalized is a kernel without"):
+        layer.apply_fn(params, X)
+
+
+# --- Activations given by a function ---------------------------------------------------------
+
+
 def test_an_activation_needs_a_function() -> None:
     with pytest.raises(NotImplementedError, match=r"Elementwise\(fn\)"):
         stax.Elementwise(nngp_fn=lambda k, q, p: k)

@@ -171,6 +171,47 @@ def test_branches() -> None:
     assert results["block_shape"].tolist() == [6, 128]
 
 
+ACTIVATIONS: dict[str, dict[str, Any]] = {
+    "abrelu": {"type": "ABRelu", "a": -0.3, "b": 1.2},
+    "abs": {"type": "Abs"},
+    "cos": {"type": "Cos", "a": 1.1, "b": 0.9, "c": 0.3},
+    "erf": {"type": "Erf"},
+    "exp": {"type": "Exp", "a": 0.8, "b": 0.5},
+    "exp_normalized": {"type": "ExpNormalized", "gamma": 0.7, "shift": -0.8},
+    "gabor": {"type": "Gabor"},
+    "gaussian": {"type": "Gaussian", "a": 1.2, "b": -0.6},
+    "gelu": {"type": "Gelu"},
+    "gelu_approximate": {"type": "Gelu"},
+    "identity": {"type": "Identity"},
+    "leaky_relu": {"type": "LeakyRelu", "alpha": 0.1},
+    "monomial": {"type": "Monomial", "degree": 3},
+    "polynomial": {"type": "Polynomial", "coef": [0.1, 0.5, 0.2]},
+    "rbf": {"type": "Rbf", "gamma": 0.4},
+    "rectified_monomial": {"type": "RectifiedMonomial", "degree": 2},
+    "relu": {"type": "Relu"},
+    "sigmoid_like": {"type": "Sigmoid_like"},
+    "sign": {"type": "Sign"},
+    "sin": {"type": "Sin", "a": 0.9, "b": 1.2, "c": 0.4},
+}
+
+
+def test_activations() -> None:
+    names = run("activations")
+    results, x1, x2 = names["results"], names["x1"], names["x2"]
+    assert set(names["closed_forms"]) == set(ACTIVATIONS)
+    for name, phi in ACTIVATIONS.items():
+        arch = A.serial(_dense(0.9, 0.2), phi, _dense(0.8, 0.1), phi, _dense())
+        assert_kernels(arch, x1, x2, nngp=results[f"{name}_nngp"], ntk=results[f"{name}_ntk"])
+        assert_kernels(arch, x1, nngp=names["network"](names["closed_forms"][name])[2](x1).nngp)
+        np.testing.assert_allclose(
+            results[f"{name}_variances"], highprec.diag(arch, x1)[0], rtol=1e-12
+        )
+        if name != "exp_normalized":
+            assert results[f"{name}_finite"].tolist() == [5, 1]
+    hermite = A.serial(_dense(), {"type": "Hermite", "degree": 4}, _dense())
+    assert_kernels(hermite, names["unit"], ntk=results["hermite_ntk"])
+
+
 def test_every_script_is_tested() -> None:
     tests: dict[str, Callable[[], None]] = {
         name.removeprefix("test_"): value
