@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._dual_tables import Parts, TableBuilder, split
 from .._validate import got
@@ -25,6 +26,15 @@ class Numerical(Activation):
     def parts(self) -> Parts:
         """Return the function, split by parity."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its function is")
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:
+        parts, r = self.parts(), np.abs(x)
+        value = np.full_like(x, parts.at_zero)
+        if parts.odd is not None:
+            value += np.sign(x) * parts.odd(r)
+        if parts.even is not None:
+            value += parts.even(r)
+        return value
 
     def lower(self, builder: Builder, value: int, width: int) -> int:
         assert isinstance(builder, TableBuilder)
@@ -220,6 +230,9 @@ class Elementwise(Numerical):
                 f"Elementwise(derivative=...) must be callable or None, {got(self.derivative)}"
             )
         self.parts()  # a function of another shape, or not finite, fails here
+
+    def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(self.fn(x), x.dtype)
 
     def parts(self) -> Parts:  # noqa: D102
         derivative = self.derivative
