@@ -14,6 +14,7 @@ import numpy as np
 from oracle import arch as A
 from oracle import highprec
 from oracle.compare import assert_close
+from oracle.quadrature import expectation
 
 FOLDER = Path(__file__).parent / "peer_scripts"
 Results = dict[str, Any]
@@ -210,6 +211,21 @@ def test_activations() -> None:
             assert results[f"{name}_finite"].tolist() == [5, 1]
     hermite = A.serial(_dense(), {"type": "Hermite", "degree": 4}, _dense())
     assert_kernels(hermite, names["unit"], ntk=results["hermite_ntk"])
+
+
+def test_numerical() -> None:
+    names = run("numerical")
+    results, x1, x2 = names["results"], names["x1"], names["x2"]
+    np.testing.assert_allclose(results["parabola_ntk"], results["polynomial_ntk"], rtol=1e-11)
+    q, p, k = (0.81 * (a * b).sum(-1) / 8 + 0.04 for a, b in ((x1, x1), (x2, x2), (x1[:4], x2)))
+    for i in range(4):
+        theta = float(np.arccos(k[i] / np.sqrt(q[i] * p[i])))
+        value, slope = (
+            expectation(names[f], (), float(q[i]), float(p[i]), theta)
+            for f in ("squash", "slope_of_squash")
+        )
+        np.testing.assert_allclose(results["squash_nngp"][i, i], value, rtol=1e-11)
+        np.testing.assert_allclose(results["squash_ntk"][i, i], value + k[i] * slope, rtol=1e-11)
 
 
 def test_every_script_is_tested() -> None:
