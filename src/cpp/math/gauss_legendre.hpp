@@ -1,5 +1,6 @@
 // Gauss-Legendre quadrature on [0, 1], 16 nodes in float and 32 in double, for integrals that every
-// pair of rows needs. Nodes and weights: Newton's iteration with 40 digits.
+// pair of rows needs; over a box, 4 x 4 and 8 x 8. Nodes and weights: Newton's iteration with 40
+// digits.
 #pragma once
 
 #include <type_traits>
@@ -23,6 +24,11 @@ struct GaussLegendre<float> {
       0.07479799441f, 0.0845782597f,  0.09130170752f, 0.09472530523f,
       0.09472530523f, 0.09130170752f, 0.0845782597f,  0.07479799441f,
       0.06231448563f, 0.04757925584f, 0.03112676197f, 0.01357622971f};
+
+  static constexpr int kBoxNodes = 4;
+  static constexpr float kBoxNode[] = {0.0694318442f, 0.3300094782f, 0.6699905218f, 0.9305681558f};
+  static constexpr float kBoxWeight[] = {0.1739274226f, 0.3260725774f, 0.3260725774f,
+                                         0.1739274226f};
 };
 
 template <>
@@ -46,6 +52,14 @@ struct GaussLegendre<double> {
       0.0438260465022019056, 0.0416559621134733776, 0.0390969478935351532, 0.0361728970544242531,
       0.0329111113881809234, 0.0293420467392677736, 0.0254990296311880881, 0.0214179490111133403,
       0.0171369314565107166, 0.0126960326546310297, 0.0081371973654528353, 0.0035093050047350483};
+
+  static constexpr int kBoxNodes = 8;
+  static constexpr double kBoxNode[] = {
+      0.0198550717512318842, 0.10166676129318663,  0.237233795041835507, 0.408282678752175098,
+      0.591717321247824902,  0.762766204958164493, 0.89833323870681337,  0.980144928248768116};
+  static constexpr double kBoxWeight[] = {
+      0.0506142681451881296, 0.111190517226687235, 0.156853322938943644, 0.181341891689180991,
+      0.181341891689180991,  0.156853322938943644, 0.111190517226687235, 0.0506142681451881296};
 };
 
 // Two integrals over [0, 1] at once: f(t, first, second) sets both integrands. The lanes are summed
@@ -73,6 +87,21 @@ NTKFAST_INLINE TwoIntegrals<T> integrate(const F& f) {
     sum.first += first[lane];
     sum.second += second[lane];
   }
+  return sum;
+}
+
+// The mean of f(t, u) over the unit square.
+template <class T, class F>
+NTKFAST_INLINE T mean_over_square(const F& f) {
+  using Rule = GaussLegendre<T>;
+  T column[Rule::kBoxNodes] = {};
+  for (int i = 0; i < Rule::kBoxNodes; ++i) {
+    for (int j = 0; j < Rule::kBoxNodes; ++j) {
+      column[j] += Rule::kBoxWeight[i] * f(Rule::kBoxNode[i], Rule::kBoxNode[j]);
+    }
+  }
+  T sum = 0;
+  for (int j = 0; j < Rule::kBoxNodes; ++j) sum += Rule::kBoxWeight[j] * column[j];
   return sum;
 }
 
