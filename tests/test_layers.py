@@ -244,7 +244,16 @@ def test_networks_in_branches_are_taken_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    "phi", [nk.Relu(), nk.LeakyRelu(0.3), nk.Abs(), nk.ABRelu(-2, 0.1), nk.Identity()], ids=repr
+    "phi",
+    [
+        nk.Relu(),
+        nk.LeakyRelu(0.3),
+        nk.Abs(),
+        nk.ABRelu(-2, 0.1),
+        nk.Identity(),
+        nk.ExpNormalized(2, -0.5),
+    ],
+    ids=repr,
 )
 def test_the_critical_w_std_keeps_the_variance_at_any_depth(phi: Activation) -> None:
     X = [[3.0, 4.0]]
@@ -257,7 +266,9 @@ def test_the_critical_w_std_of_relu_is_that_of_he() -> None:
 
 
 @pytest.mark.parametrize(
-    "phi", [nk.Erf(), nk.Erf(1.3, -0.7), nk.Erf(0.1, 5.0), nk.Gelu()], ids=repr
+    "phi",
+    [nk.Erf(), nk.Erf(1.3, -0.7), nk.Erf(0.1, 5.0), nk.Gelu(), nk.Sin(1.3, -0.7), nk.Gabor()],
+    ids=repr,
 )
 def test_the_critical_w_std_of_a_smooth_function_is_the_edge_of_chaos(phi: Activation) -> None:
     # Small signals pass a layer unchanged there; 5% more weight makes them grow by 5% per layer.

@@ -30,6 +30,12 @@ ACTIVATIONS = [
     {"type": "Monomial", "degree": 3},
     {"type": "Polynomial", "coef": [0.3, -0.5, 0.2, 0.1]},
     {"type": "Hermite", "degree": 4},
+    {"type": "Sin"},
+    {"type": "Sin", "a": 1.3, "b": 0.7, "c": 0.2},
+    {"type": "Cos"},
+    {"type": "Rbf", "gamma": 0.3},
+    {"type": "Gaussian"},
+    {"type": "Gabor"},
 ]
 NAMES = [
     layer["type"] + ("_affine" if "c" in layer else str(layer.get("degree", "")))
