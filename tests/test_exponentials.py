@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ntkfast as nk
-from ntkfast.layers import LAYERS
+from ntkfast.layers import LAYERS, Activation
 from oracle import arch as A
 from oracle import highprec, quadrature
 from oracle.compare import assert_close
@@ -244,3 +244,17 @@ def test_repairs_of_near_duplicates_in_float32_hold_for_large_phases() -> None:
         got = nk.from_dict(arch).nngp(x)
         true = highprec.truth(arch, x)
         assert_close(got, true.nngp, true.nngp_scale, 2e-6)
+
+
+@pytest.mark.parametrize("layer", [*WAVES, *PHASES[:3], *BELLS, GROWING, EXP], ids=_name)
+def test_phi_is_the_function_that_the_quadrature_integrates(layer: dict[str, Any]) -> None:
+    x = np.linspace(-3, 3, 25)
+    phi = LAYERS[layer["type"]](**{k: v for k, v in layer.items() if k != "type"})
+    assert isinstance(phi, Activation)
+    np.testing.assert_allclose(phi.phi(x), quadrature.functions(layer)[0](x), rtol=0, atol=1e-14)
+    assert phi.phi(x.astype(np.float32)).dtype == np.float32
+
+
+def test_the_normalized_exponential_has_no_phi() -> None:
+    with pytest.raises(NotImplementedError, match="ExpNormalized is a kernel without a function"):
+        nk.ExpNormalized().phi(np.zeros(3))
