@@ -10,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # `import oracle`, in every impo
 
 from hypothesis import settings
 
+collect_ignore = ["peer_scripts"]  # run by test_stax_scripts.py under another library's name
+
 # Derandomised: a test run says the same thing twice. NTKFAST_HYPOTHESIS=explore draws anew.
 settings.register_profile("fixed", deadline=None, derandomize=True, database=None)
 settings.register_profile("explore", deadline=None, max_examples=500, print_blob=True)
