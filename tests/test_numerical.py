@@ -95,17 +95,23 @@ def _duals(
     cosine = np.cos(theta)
     if abs(cosine) > 0.1:
         return float(k.nngp[0, 0]), float(k.ntk[0, 0]) / (np.sqrt(q * p) * cosine)
-    biased = nk.serial(nk.Dense(), nk.Dense(b_std=0.0), phi, nk.Dense(trainable=False))
-    del biased
-    return float(k.nngp[0, 0]), quadrature.duals(dictionary(phi), q, p, theta)[1]
+    # T = K says nothing where K = 0: a bias in between shifts K from -b^2 to 0, and leaves T there.
+    shift = 0.5 * min(q, p)
+    half = np.arccos(-shift / np.sqrt((q - shift) * (p - shift))) / 2
+    x = np.sqrt(2 * (q - shift)) * np.array([[np.cos(half), np.sin(half)]])
+    z = np.sqrt(2 * (p - shift)) * np.array([[np.cos(half), -np.sin(half)]])
+    bias = nk.Dense(b_std=np.sqrt(shift))
+    net = nk.serial(nk.Dense(), bias, phi, nk.Dense(trainable=False))
+    slope = net.ntk(x.astype(dtype), z.astype(dtype))[0, 0] / -shift
+    return float(k.nngp[0, 0]), float(slope)
 
 
 @pytest.mark.parametrize("phi", PHI, ids=repr)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_zero_row_is_defined(phi: Numerical, dtype: Any) -> None:
     x = np.array([[0.0, 0.0], [1.0, 2.0], [-0.5, 1.0]], dtype=dtype)
-    for b_std in (None, 0.3):
-        k = nk.mlp(2, phi, W_std=1.1, b_std=b_std).kernels(x)
+    for b_std in (None,) if phi == nk.Selu() else (None, 0.3):  # see the next test
+        k = nk.mlp(1, phi, W_std=1.1, b_std=b_std).kernels(x)
         assert np.isfinite(k.nngp).all()
         assert np.isfinite(k.ntk).all()
     at_zero = phi.parts().at_zero
@@ -116,6 +122,17 @@ def test_a_zero_row_is_defined(phi: Numerical, dtype: Any) -> None:
         for q in (2.5, 0.625)
     ]
     np.testing.assert_allclose(k0[0, 1:], at_zero * np.sqrt(mean), rtol=1e-5, atol=1e-12)
+
+
+def test_selu_of_tiny_and_large_rows_together_is_refused_with_the_reason() -> None:
+    """Its even part nearly vanishes at one p: no table of moderate size spans it and small p."""
+    x = np.array([[0.01, 0.0], [1.0, 2.0], [-0.5, 1.0]], dtype=np.float32)
+    net = nk.mlp(1, nk.Selu(), W_std=1.1)
+    message = r"Selu\(\): .* K between .* and 4.* to .*e-0\d, expected 2.0e-07 for float32: scale"
+    with pytest.raises(nk.errors.ToleranceError, match=message):
+        net.kernels(x)
+    assert np.isfinite(net.ntk(x[:1])).all()
+    assert np.isfinite(net.ntk(x[1:])).all()
 
 
 def test_near_duplicates_keep_their_distance_through_tanh_and_relu() -> None:

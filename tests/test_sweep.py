@@ -235,7 +235,7 @@ def operations(nets: list[nk.Network], monkeypatch: pytest.MonkeyPatch) -> dict[
 
     builder = CountingBuilder()
     with monkeypatch.context() as patch:
-        patch.setattr(_lowering._core, "Builder", lambda: builder)
+        patch.setattr(_lowering, "TableBuilder", lambda _: builder)
         _lowering._compile.__wrapped__(tuple(net.layers for net in nets), 1)
     return builder.counts
 

@@ -110,8 +110,8 @@ def dual_table(phi: Tabulated, rows: Range) -> Built:
         raise ToleranceError(
             f"{phi!r}: its dual for rows with K between {low:.3g} and {high:.3g} was computed "
             f"({made.method}) to {made.error:.1e}, expected {rows.acceptable:.1e} for "
-            f"{rows.dtype}: scale the rows to one norm, use a smaller W_std, a smoother "
-            "function with its derivative, or float32"
+            f"{rows.dtype}: scale the rows to one norm, use a smaller W_std, a smoother function "
+            f"with its derivative{'' if rows.single else ', or float32'}"
         )
     return Built(_core.DualTable(**made.data), made)
 
