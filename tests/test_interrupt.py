@@ -15,6 +15,7 @@ import os, signal, threading, time
 import numpy as np
 import ntkfast as nk
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts without
 rng = np.random.default_rng(0)
 small = rng.standard_normal((50, 4))
 x = rng.standard_normal(({n}, {d})).astype("{dtype}")

@@ -76,6 +76,17 @@ def test_large_rows_in_float32(phi: Numerical, q: float) -> None:
         assert abs(got_slope - slope) <= 5e-6 * slope_scale, theta
 
 
+@pytest.mark.parametrize("phi", [nk.Tanh(), nk.Sigmoid(), nk.Softplus(), nk.Elu(0.7)], ids=repr)
+def test_large_rows_in_float64(phi: Numerical) -> None:
+    q = 1e6
+    for theta in (1e-7, 1.0):
+        value, slope = quadrature.duals(dictionary(phi), q, q, theta)
+        got_value, got_slope = _duals(phi, q, q, theta)
+        scale, slope_scale = _square(phi, q)
+        assert abs(got_value - value) <= 2e-12 * scale, theta
+        assert abs(got_slope - slope) <= 5e-12 * slope_scale, theta
+
+
 def _square(phi: Numerical, q: float) -> tuple[float, float]:
     f, slope, _ = quadrature.functions(dictionary(phi))
     at = np.sqrt(q)

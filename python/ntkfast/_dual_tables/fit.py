@@ -18,6 +18,8 @@ __all__ = ["Fit", "fit"]
 
 MAX_DEGREE_T, MAX_DEGREE_X, MAX_NUMBERS = 48, 96, 8192
 _SIZES_T = (1, 3, 5, 8, 12, 16, 24, 32, 40, 48)
+# Ranges of asinh(p) over which three rows are as many as any.
+_NARROW = 1e-6
 # The series up to so many terms where there is another way, and where there is none.
 _TERMS, _ALL_TERMS = 4096, 32768
 
@@ -50,8 +52,9 @@ def fit(parts: Parts, low: float, high: float, tolerance: float) -> Fit:
         return Fit({}, method, own_error)
     variable, degree = _choose_variable(source(np.sinh([high])), tolerance)
     best: Fit | None = None
+    narrow = high - low <= _NARROW
     for size in _SIZES_T:
-        if size == 1 and high - low > 1e-3:
+        if narrow != (size <= 3):  # a narrow range has nothing to gain from more rows
             continue
         table = _fit(parts, source, low, high, tolerance, size, degree, variable)
         if table is None:
@@ -91,7 +94,7 @@ def _choose_variable(at: Rows, tolerance: float) -> tuple[Variable, int]:
     """Return the variable in which the steepest row needs the fewest terms, and their number."""
     p = float(at.p[0])
     candidates = [Variable(False, 0.0, 0), Variable(False, 0.3 / (1 + p * p), 1)]
-    candidates += [Variable(False, k / (1 + p * p), r) for r in (2, 3) for k in (0.3, 1.0)]
+    candidates += [Variable(False, k / (1 + p * p), r) for r in (2, 3, 4, 5) for k in (0.3, 1.0)]
     candidates += [Variable(True, 0.0, 0)] + [Variable(True, 0.5 / (1 + p), r) for r in (1, 2)]
     best: tuple[float, Variable, int] | None = None
     for variable in candidates:
