@@ -108,7 +108,8 @@ class Gaussian(Activation):
     Examples
     --------
     >>> import ntkfast as nk
-    >>> round(nk.serial(nk.Dense(), nk.Gaussian()).diag([[1.0]], kind="nngp")[0], 6)  # 5**-0.5
+    >>> net = nk.serial(nk.Dense(), nk.Gaussian())
+    >>> round(float(net.diag([[1.0]], kind="nngp")[0]), 6)  # 5**-0.5
     0.447214
     """
 
