@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import ntkfast as nk
+from ntkfast import stax
 from ntkfast.layers import LAYERS, Activation
 
 #: Arguments where there are none by default, or where those would overflow in a deep network.
@@ -38,29 +39,7 @@ NUMERICAL = {
 }
 NUMERICAL_NODES = 40
 NUMERICAL_ROWS = 96  # its quadrature keeps nodes**2 numbers per entry
-PEER_HAS = frozenset(
-    {
-        "ABRelu",
-        "Abs",
-        "Cos",
-        "Erf",
-        "Exp",
-        "ExpNormalized",
-        "Gabor",
-        "Gaussian",
-        "Gelu",
-        "Hermite",
-        "LeakyRelu",
-        "Monomial",
-        "Polynomial",
-        "Rbf",
-        "RectifiedMonomial",
-        "Relu",
-        "Sigmoid_like",
-        "Sign",
-        "Sin",
-    }
-)
+PEER_HAS = frozenset(stax.activations.__all__) - {"Elementwise", "ElementwiseNumerical"}
 #: Nothing to time, or no dictionary to make it from.
 LEFT_OUT = frozenset({"Identity", "Elementwise"})
 

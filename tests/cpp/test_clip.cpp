@@ -6,41 +6,24 @@
 #include <limits>
 
 #include "doctest.h"
+#include "dual_probe.hpp"
 #include "math/duals/abrelu.hpp"
 
 namespace {
+
+using probe::distance;
+using probe::kUnit;
 
 using ntkfast::Clip;
 using ntkfast::PairStep;
 using ntkfast::RowStep;
 
 template <class T>
-struct Row {
-  Row(const double* params, double p) {
-    double columns[Clip::kColumns];
-    step = Clip::row(params, p, columns);
-    for (int k = 0; k < Clip::kColumns; ++k) table[k] = static_cast<T>(columns[k]);
-  }
-  RowStep step;
-  T table[Clip::kColumns];
-};
+using Row = probe::Row<Clip, T>;
 
 template <class T, bool kSigned = true>
 PairStep<T> pair(const double* params, double pi, double pj, double s) {
-  double constant;
-  Clip::constants(params, &constant);
-  const T constants[] = {static_cast<T>(constant)};
-  const Row<T> left(params, pi), right(params, pj);
-  return Clip::pair<T, kSigned>(constants, static_cast<T>(s), left.table, right.table);
-}
-
-template <class T>
-constexpr double kUnit = std::numeric_limits<T>::epsilon() / 2;
-
-// |1 - rho| between two signed deficits, whatever their signs.
-double distance(double s, double expected) {
-  const double gap = std::fabs(std::fabs(s) - std::fabs(expected));
-  return std::signbit(s) == std::signbit(expected) ? gap : 2 - std::fabs(s) - std::fabs(expected);
+  return probe::pair<Clip, T, kSigned>(params, pi, pj, s);
 }
 
 // The documented bound; chi is at least 1.

@@ -6,37 +6,23 @@
 #include <limits>
 
 #include "doctest.h"
+#include "dual_probe.hpp"
 
 namespace {
+
+using probe::distance;
+using probe::kUnit;
 
 using ntkfast::Erf;
 using ntkfast::PairStep;
 using ntkfast::RowStep;
 
 template <class T>
-struct Row {
-  Row(const double* params, double p) {
-    double columns[Erf::kColumns];
-    step = Erf::row(params, p, columns);
-    for (int k = 0; k < Erf::kColumns; ++k) table[k] = static_cast<T>(columns[k]);
-  }
-  RowStep step;
-  T table[Erf::kColumns];
-};
+using Row = probe::Row<Erf, T>;
 
 template <class T>
 PairStep<T> pair(const double* params, double pi, double pj, double s) {
-  const Row<T> left(params, pi), right(params, pj);
-  return Erf::pair<T, true>(nullptr, static_cast<T>(s), left.table, right.table);
-}
-
-template <class T>
-constexpr double kUnit = std::numeric_limits<T>::epsilon() / 2;
-
-// |1 - rho| between two signed deficits, whatever their signs.
-double distance(double s, double expected) {
-  const double gap = std::fabs(std::fabs(s) - std::fabs(expected));
-  return std::signbit(s) == std::signbit(expected) ? gap : 2 - std::fabs(s) - std::fabs(expected);
+  return probe::pair<Erf, T>(params, pi, pj, s);
 }
 
 // The documented bound, plus u^2: below it the angle is less than a rounding of 1.

@@ -6,9 +6,13 @@
 #include <limits>
 
 #include "doctest.h"
+#include "dual_probe.hpp"
 #include "math/duals/abrelu.hpp"
 
 namespace {
+
+using probe::distance;
+using probe::kUnit;
 
 using ntkfast::Gelu;
 using ntkfast::PairStep;
@@ -29,15 +33,6 @@ template <class T>
 PairStep<T> pair(double pi, double pj, double s) {
   const Row<T> left(pi), right(pj);
   return Gelu::pair<T, true>(nullptr, static_cast<T>(s), left.table, right.table);
-}
-
-template <class T>
-constexpr double kUnit = std::numeric_limits<T>::epsilon() / 2;
-
-// |1 - rho| between two signed deficits, whatever their signs.
-double distance(double s, double expected) {
-  const double gap = std::fabs(std::fabs(s) - std::fabs(expected));
-  return std::signbit(s) == std::signbit(expected) ? gap : 2 - std::fabs(s) - std::fabs(expected);
 }
 
 // The documented bound.
