@@ -8,7 +8,7 @@ _PREDICTIONS = (
     "nk.solve(K, y, ridge=...) and nk.sklearn give predictions at the end of training; predictions "
     "at finite times are not in this version"
 )
-_FINITE = "tangent kernels of finite networks are not in this version"
+_FINITE = "nk.finite.init(net, width=...) draws a network of finite width, which has ntk()"
 
 #: Name at the top level of neural-tangents -> the rest of the message of an AttributeError.
 HINTS: dict[str, str] = {
@@ -17,7 +17,7 @@ HINTS: dict[str, str] = {
     "empirical_kernel_fn": _FINITE,
     "empirical_nngp_fn": _FINITE,
     "empirical_ntk_fn": _FINITE,
-    "linearize": _FINITE,
-    "taylor_expand": _FINITE,
+    "linearize": "nk.finite.init(net, width=...).linearize()",
+    "taylor_expand": "nk.finite.init(net, width=...).linearize() is the one of first order",
     "monte_carlo_kernel_fn": "kernels of all layers are exact here: take kernel_fn as it is",
 }

@@ -7,6 +7,7 @@ import numpy as np
 __all__ = [
     "ArchitectureError",
     "DeviceError",
+    "DivergenceError",
     "KernelOverflowError",
     "MemoryBudgetError",
     "SingularKernelError",
@@ -41,3 +42,7 @@ class UnsupportedLayerError(ArchitectureError, NotImplementedError):
 
 class ToleranceError(ArithmeticError, ValueError):
     """A function not computed to the accuracy of the dtype; the message says how far."""
+
+
+class DivergenceError(ArithmeticError, ValueError):
+    """Training left the range of finite numbers; the message says which step size is stable."""

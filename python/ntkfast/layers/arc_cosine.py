@@ -43,6 +43,9 @@ class Sign(Activation):
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(np.sign(x))
 
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.zeros_like(x)
+
     def _mean_squared_slope(self) -> float:
         raise ValueError("Sign() jumps and has no critical W_std: its slope is 0 or infinite")
 
@@ -78,6 +81,12 @@ class RectifiedMonomial(Activation):
 
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(np.where(x > 0, np.maximum(x, 0) ** self.degree, x.dtype.type(0)))
+
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        if self.degree == 0:
+            return np.zeros_like(x)
+        above = self.degree * np.maximum(x, 0) ** (self.degree - 1)
+        return np.asarray(np.where(x > 0, above, x.dtype.type(0)))
 
     def _mean_squared_slope(self) -> float:
         if self.degree == 1:

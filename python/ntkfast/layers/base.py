@@ -63,6 +63,25 @@ class Activation(Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} is a kernel without a function phi")
 
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Return the derivative of phi at every entry, at a kink the one from the left.
+
+        Parameters
+        ----------
+        x : array of float32 or float64, any shape
+
+        Returns
+        -------
+        array
+            Same shape and dtype.
+
+        Raises
+        ------
+        NotImplementedError
+            If the derivative is not known.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no derivative that is known")
+
     @property
     def critical_W_std(self) -> float:
         """The ``W_std`` for which, without bias, signals neither die nor explode with depth.

@@ -54,6 +54,10 @@ class Erf(Activation):
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(self.a * _special().erf(self.b * x) + self.c)
 
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        height = 2 * self.a * self.b / math.sqrt(math.pi)
+        return np.asarray(height * np.exp(-((self.b * x) ** 2)))
+
     def _mean_squared_slope(self) -> float:
         return 4 / math.pi * (self.a * self.b) ** 2  # phi'(0)**2: the largest, at small signals
 
@@ -74,6 +78,10 @@ class Sigmoid_like(Activation):  # noqa: N801 - its name in the file format
 
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray((_special().erf(x / _SIGMOID_WIDTH) + 1) / 2)
+
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        height = 1 / (_SIGMOID_WIDTH * math.sqrt(math.pi))
+        return np.asarray(height * np.exp(-((x / _SIGMOID_WIDTH) ** 2)))
 
     def _mean_squared_slope(self) -> float:
         return 1 / (math.pi * _SIGMOID_WIDTH**2)  # phi'(0)**2: the largest, at small signals
@@ -98,6 +106,10 @@ class Gelu(Activation):
 
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(x * _special().ndtr(x))
+
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+        return np.asarray(_special().ndtr(x) + x * density)
 
     def _mean_squared_slope(self) -> float:
         return 0.25  # phi'(0)**2: that of small signals

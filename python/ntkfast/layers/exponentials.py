@@ -46,6 +46,9 @@ class Exp(Activation):
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(self.a * np.exp(self.b * x))
 
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(self.a * self.b * np.exp(self.b * x))
+
     def _mean_squared_slope(self) -> float:
         return (self.a * self.b) ** 2
 
@@ -122,6 +125,9 @@ class Gaussian(Activation):
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(self.a * np.exp(self.b * x**2))
 
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(2 * self.a * self.b * x * np.exp(self.b * x**2))
+
     def _mean_squared_slope(self) -> float:
         return 0.0
 
@@ -142,6 +148,9 @@ class Gabor(Activation):
 
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(np.exp(-(x**2)) * np.sin(x))
+
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(np.exp(-(x**2)) * (np.cos(x) - 2 * x * np.sin(x)))
 
     def _mean_squared_slope(self) -> float:
         return 1.0

@@ -36,6 +36,15 @@ class Numerical(Activation):
             value += parts.even(r)
         return value
 
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:
+        parts, r = self.parts(), np.abs(x)
+        value = np.zeros_like(x)
+        if parts.odd_slope is not None:
+            value += parts.odd_slope(r)
+        if parts.even_slope is not None:
+            value += np.sign(x) * parts.even_slope(r)
+        return value
+
     def lower(self, builder: Builder, value: int, width: int) -> int:
         assert isinstance(builder, TableBuilder)
         return builder.tabulated(self, value)
@@ -233,6 +242,11 @@ class Elementwise(Numerical):
 
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(self.fn(x), x.dtype)
+
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        if self.derivative is None:
+            raise NotImplementedError(f"{self!r} has no derivative: give derivative=...")
+        return np.asarray(self.derivative(x), x.dtype)
 
     def parts(self) -> Parts:  # noqa: D102
         derivative = self.derivative

@@ -33,6 +33,9 @@ class Identity(Activation):
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return x
 
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.ones_like(x)
+
     def _mean_squared_slope(self) -> float:
         return 1.0
 
@@ -50,6 +53,10 @@ class _TwoSlopes(Activation):
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:
         a, b = self.slopes()
         return np.asarray(a * np.minimum(x, 0) + b * np.maximum(x, 0))
+
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:
+        a, b = self.slopes()
+        return np.asarray(np.where(x > 0, x.dtype.type(b), x.dtype.type(a)))
 
     def _mean_squared_slope(self) -> float:
         a, b = self.slopes()
@@ -143,6 +150,10 @@ class _Clipped(Activation):
 
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(np.clip(x, *self.levels()))
+
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:
+        low, high = self.levels()
+        return ((low < x) & (x <= high)).astype(x.dtype)
 
     def _mean_squared_slope(self) -> float:
         low, high = self.levels()

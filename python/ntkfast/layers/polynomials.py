@@ -60,6 +60,11 @@ class Monomial(Activation):
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(x**self.degree)
 
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        if self.degree == 0:
+            return np.zeros_like(x)
+        return np.asarray(self.degree * x ** (self.degree - 1))
+
     def _mean_squared_slope(self) -> float:
         if self.degree > 1:
             raise _flat_at_zero(self)
@@ -107,6 +112,10 @@ class Polynomial(Activation):
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(np.polynomial.polynomial.polyval(x, self.coef), dtype=x.dtype)
 
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        slopes = np.polynomial.polynomial.polyder(self.coef)
+        return np.asarray(np.polynomial.polynomial.polyval(x, slopes), dtype=x.dtype)
+
     def _mean_squared_slope(self) -> float:
         slopes = self.coef[1:]
         if any(slopes) and slopes[0] == 0:
@@ -146,6 +155,11 @@ class Hermite(Activation):
         size = math.sqrt(math.factorial(self.degree))
         one = (*[0.0] * self.degree, 1 / size)
         return np.asarray(np.polynomial.hermite_e.hermeval(x, one), dtype=x.dtype)
+
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        if self.degree == 0:
+            return np.zeros_like(x)
+        return np.asarray(math.sqrt(self.degree) * Hermite(self.degree - 1).phi(x))
 
     def _mean_squared_slope(self) -> float:
         if self.degree % 2 == 0 and self.degree > 0:

@@ -48,6 +48,9 @@ class Sin(Activation):
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(self.a * np.sin(self.b * x + self.c))
 
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(self.a * self.b * np.cos(self.b * x + self.c))
+
     def _mean_squared_slope(self) -> float:
         return (self.a * self.b * math.cos(self.c)) ** 2
 
@@ -82,6 +85,9 @@ class Cos(Activation):
 
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(self.a * np.cos(self.b * x + self.c))
+
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(-self.a * self.b * np.sin(self.b * x + self.c))
 
     def _mean_squared_slope(self) -> float:
         return (self.a * self.b * math.sin(self.c)) ** 2
@@ -122,6 +128,9 @@ class Rbf(Activation):
 
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(2**0.5 * np.sin((2 * self.gamma) ** 0.5 * x + math.pi / 4))
+
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(2 * self.gamma**0.5 * np.cos((2 * self.gamma) ** 0.5 * x + math.pi / 4))
 
     def _mean_squared_slope(self) -> float:
         return 2 * self.gamma
