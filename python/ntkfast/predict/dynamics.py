@@ -74,9 +74,9 @@ class GradientFlow(Training):
     >>> X, y = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1.0, -1.0])
     >>> flow = nk.predict.GradientFlow(nk.mlp(2, b_std=0.5), X, y)
     >>> flow.predict(t=[0, 1, np.inf]).round(3)
-    array([[ 0.   ,  0.   ],
-           [ 0.482, -0.482],
-           [ 1.   , -1.   ]])
+    array([[ 0.  ,  0.  ],
+           [ 0.49, -0.49],
+           [ 1.  , -1.  ]])
     >>> mean, variance = flow.predict([[0.5, 0.5]], cov="diag")
     >>> mean.shape, variance.shape
     ((1,), (1,))

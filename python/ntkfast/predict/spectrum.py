@@ -19,6 +19,9 @@ __all__ = ["Spectrum", "absolute_ridge"]
 
 # Eigenvalues of exactly singular kernels were seen up to 2.4 epsilon times the largest one.
 _NOISE = 8.0
+# Rounding in a direction without an eigenvalue grows in proportion to time; it may reach about a
+# tenth of this part of the residual, and no more.
+_TOLERATED = 1e-6
 _PAIRS_SHOWN = 3
 # The matrix that becomes the eigenvectors, and LAPACK's workspace.
 _MATRICES = 3
@@ -74,9 +77,9 @@ class Spectrum:
     def factors(self, law: Law, t: float) -> tuple[FloatArray, FloatArray]:
         """Return decay and gain of every direction at time t.
 
-        Raises `SingularKernelError` where t is so late that directions matter which floating point
-        cannot tell from those of eigenvalue zero, unless the limit is asked for: they stay as
-        they were.
+        Raises `SingularKernelError` where t is so late that rounding matters in directions which
+        floating point cannot tell from those of eigenvalue zero, unless the limit is asked for:
+        they stay as they were.
         """
         if isinstance(law, Descent) and math.isinf(t) and not law.stable(float(self.values[-1])):
             raise ValueError(
@@ -86,7 +89,7 @@ class Spectrum:
                 "that, see max_learning_rate"
             )
         hidden = self.n - self.rank
-        if hidden and not law.duration(t) * self.threshold <= 1.0:
+        if hidden and not law.duration(t) * self.threshold <= _TOLERATED:
             if not self.limit:
                 raise self._singular(t)
             decay, gain = np.ones(self.n), np.zeros(self.n)
