@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import prepare
 from .._kernel_matrix import FloatArray, kernel_matrix
 from .._validate import finite_number, got
 from ..predict.arguments import times
 from ..predict.losses import gradient_of
 from ..predict.ode import Problem
+from ._functions import double_precision
 from ._predict_layout import Layout, Predict, matrix
 
 __all__ = ["ODEState", "gradient_descent"]
@@ -99,11 +101,15 @@ def gradient_descent(
         del y  # in the shape of the caller here
         return layout.columns(slope(f.reshape(layout.y.shape), layout.y.astype(np.float64)))
 
-    kernel = kernel_matrix(matrix(k_train_train), overwrite=False)
+    given = prepare(matrix(k_train_train))
+    kernel = kernel_matrix(given.x, overwrite=False)
     targets = layout.targets.astype(np.float64)
     problem = Problem(
         kernel, targets, gradient_of_columns, rate, damping, method, float(rtol), float(atol)
     )
+
+    def finish(values: NDArray[Any]) -> Any:
+        return given.wrap(values.astype(given.x.dtype))
 
     def predict_fn(
         t: Any = None,
@@ -144,12 +150,12 @@ def gradient_descent(
             )
             f = (outputs - cross @ path.total).reshape(*when.shape, *shape)
             if damping is None:
-                return f, None
+                return finish(f), None
             speeds = -(cross @ path.speed) / root
             if q0 is not None:
                 left = np.exp(-damping * moments)[:, None, None]
                 speeds = speeds + left * layout.start(q0, shape).astype(np.float64)
-            return f, speeds.reshape(*when.shape, *shape)
+            return finish(f), finish(speeds.reshape(*when.shape, *shape))
 
         train = at(kernel, shape, state.fx_train, state.qx_train)
         test: tuple[Any, Any] = (None, None)
@@ -180,7 +186,7 @@ def _by_jax(loss: Any) -> Callable[[Any, Any], Any]:
         )
 
     def gradient(f: Any, y: Any) -> Any:
-        with jax.experimental.enable_x64():
+        with double_precision():
             return np.asarray(jax.grad(lambda fx: loss(fx, jax.numpy.asarray(y)))(f))
 
     return gradient
