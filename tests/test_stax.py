@@ -26,7 +26,7 @@ NETWORK = nk.serial(nk.Dense(1.4, 0.3, 16), nk.Relu(), nk.Dense(1.1, 0.2))
 
 
 def test_names_beside_stax_say_where_they_are() -> None:
-    for name, words in {"batch": "as it is", "predict": "nk.solve", "linearize": "finite"}.items():
+    for name, words in {"batch": "as it is", "linearize": "finite"}.items():
         with pytest.raises(AttributeError, match=rf"'{name}': .*{words}"):
             getattr(nk, name)
     with pytest.raises(AttributeError, match=r"no attribute 'batches'$"):

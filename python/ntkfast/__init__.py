@@ -24,7 +24,7 @@ from .network import Network, repeat, serial
 from .serialization import from_dict
 
 if TYPE_CHECKING:
-    from . import cuda, finite, phase, plot, sklearn, solvers, stax
+    from . import cuda, finite, phase, plot, predict, sklearn, solvers, stax
     from .solvers import solve
 
 __version__ = _core.build_info()["version"]
@@ -44,6 +44,7 @@ __all__ = [
     "models",
     "phase",
     "plot",
+    "predict",
     "repeat",
     "serial",
     "sklearn",
@@ -55,7 +56,7 @@ __all__ += layers.__all__
 
 # Imported on first use: not everybody needs them, and some bring in SciPy, scikit-learn,
 # matplotlib or a GPU driver.
-_LAZY_MODULES = frozenset({"cuda", "finite", "phase", "plot", "sklearn", "solvers", "stax"})
+_LAZY_MODULES = frozenset({"cuda", "finite", "phase", "plot", "predict", "sklearn", "solvers", "stax"})
 
 
 def __getattr__(name: str) -> Any:

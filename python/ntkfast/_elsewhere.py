@@ -4,16 +4,11 @@ from __future__ import annotations
 
 __all__ = ["HINTS"]
 
-_PREDICTIONS = (
-    "nk.solve(K, y, ridge=...) and nk.sklearn give predictions at the end of training; predictions "
-    "at finite times are not in this version"
-)
 _FINITE = "nk.finite.init(net, width=...) draws a network of finite width, which has ntk()"
 
 #: Name at the top level of neural-tangents -> the rest of the message of an AttributeError.
 HINTS: dict[str, str] = {
     "batch": "take kernel_fn as it is, kernels are computed in tiles by all threads anyway",
-    "predict": _PREDICTIONS,
     "empirical_kernel_fn": _FINITE,
     "empirical_nngp_fn": _FINITE,
     "empirical_ntk_fn": _FINITE,

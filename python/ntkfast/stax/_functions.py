@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["InDoublePrecision", "name_of"]
+__all__ = ["InDoublePrecision", "double_precision", "name_of"]
 
 # Layer with its default arguments -> modules that have the function, and its names there. Functions
 # that only resemble a layer are left out: jax.nn.gelu is the form with tanh.
@@ -43,6 +43,17 @@ def name_of(fn: Any) -> str | None:
     return None
 
 
+def double_precision() -> AbstractContextManager[Any]:
+    """Return the context in which JAX, if it is loaded, keeps float64."""
+    jax: Any = sys.modules.get("jax")
+    if jax is None:
+        return nullcontext()
+    # jax.experimental had the context before jax did.
+    switch = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+    context: AbstractContextManager[Any] = switch(True)
+    return context
+
+
 @dataclass(frozen=True)
 class InDoublePrecision:
     """A function whose JAX operations, if it has any, keep float64.
@@ -53,8 +64,7 @@ class InDoublePrecision:
     fn: Callable[[Any], Any]
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        jax = sys.modules.get("jax")
-        with nullcontext() if jax is None else jax.experimental.enable_x64():
+        with double_precision():
             return np.asarray(self.fn(x))
 
     @property
