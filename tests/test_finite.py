@@ -468,6 +468,17 @@ def test_layers_that_are_not_trained_do_not_move() -> None:
     assert np.array_equal(g.train(X, Y, steps=3).network(X), g(X))
 
 
+@pytest.mark.parametrize(("loss_scale", "factor"), [("sample", 2), ("sum", 10), (3.0, 3.0)])
+def test_the_scale_of_the_loss_scales_the_step(loss_scale: Any, factor: float) -> None:
+    f, y = draw(NETWORKS["mlp"]), RNG.standard_normal((5, 2))
+    mean = f.train(X, y, steps=4, learning_rate=0.1 * factor)
+    scaled = f.train(X, y, steps=4, learning_rate=0.1, loss_scale=loss_scale)
+    np.testing.assert_allclose(scaled.network(X), mean.network(X), rtol=1e-11)
+    np.testing.assert_allclose(scaled.losses, factor * mean.losses, rtol=1e-11)
+    limit = f.max_learning_rate(X, loss_scale=loss_scale)
+    assert abs(limit * factor / f.max_learning_rate(X) - 1) < 1e-12
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -475,7 +486,7 @@ def test_layers_that_are_not_trained_do_not_move() -> None:
         ({"steps": 3, "time": 1.0}, ValueError, "not time"),
         ({"steps": 3, "momentum": 1.0}, ValueError, "momentum must be in"),
         ({"steps": 3, "learning_rate": -0.1}, ValueError, "learning_rate"),
-        ({"steps": 3, "loss_scale": 0.0}, ValueError, "loss_scale must be positive"),
+        ({"steps": 3, "loss_scale": "all"}, ValueError, "loss_scale must be"),
         ({"steps": 3, "batch_size": 6}, ValueError, "batch_size"),
         ({"steps": -1}, ValueError, "steps"),
         ({"steps": 3, "method": "adam"}, ValueError, "method must be"),

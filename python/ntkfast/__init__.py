@@ -56,7 +56,9 @@ __all__ += layers.__all__
 
 # Imported on first use: not everybody needs them, and some bring in SciPy, scikit-learn,
 # matplotlib or a GPU driver.
-_LAZY_MODULES = frozenset({"cuda", "finite", "phase", "plot", "predict", "sklearn", "solvers", "stax"})
+_LAZY_MODULES = frozenset(
+    {"cuda", "finite", "phase", "plot", "predict", "sklearn", "solvers", "stax"}
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DivergenceError
+from ..predict.arguments import loss_weight
 from ._parameters import DenseParameters, shifted
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Plan:
     momentum: float
     batch_size: int | None
     seed: int
-    loss_scale: float
+    loss_scale: float | str
     records: int
 
 
@@ -54,7 +55,8 @@ def descend(model: Trainable, x: Array, y: Array, plan: Plan) -> Path:
         rows = next(batches)
         xs, ys = (x, y) if rows is None else (x[rows], y[rows])
         outputs, seen = model.outputs_and_pass(xs)
-        gradient = model.gradient(seen, (outputs - ys) * (plan.loss_scale / ys.size))
+        weight = loss_weight(plan.loss_scale, ys.shape[1], len(ys))
+        gradient = model.gradient(seen, (outputs - ys) * weight)
         velocity = gradient if velocity is None else _sum(plan.momentum, velocity, gradient)
         model = model.moved(velocity, -plan.rate)
         if step % every == 0 or step == plan.steps:
@@ -82,17 +84,18 @@ def _batches(n: int, size: int | None, seed: int) -> Iterator[NDArray[np.intp] |
             yield order[first : first + size]
 
 
-def flow(model: Trainable, x: Array, y: Array, time: float, loss_scale: float) -> Path:
+def flow(model: Trainable, x: Array, y: Array, time: float, loss_scale: float | str) -> Path:
     """Gradient flow of all parameters by an adaptive Runge-Kutta method of order 5."""
     from scipy.integrate import RK45  # takes a tenth of a second to import
 
     outputs, seen = model.outputs_and_pass(x)
     layout = model.gradient(seen, np.zeros_like(outputs))
+    weight = loss_weight(loss_scale, y.shape[1], len(y))
 
     def slope(_: float, flat: NDArray[np.float64]) -> NDArray[np.float64]:
         here = model.moved(_unflat(layout, flat), 1.0)
         outputs, seen = here.outputs_and_pass(x)
-        return -_flat(here.gradient(seen, (outputs - y) * (loss_scale / y.size)))
+        return -_flat(here.gradient(seen, (outputs - y) * weight))
 
     start = np.zeros(sum(array.size for array in _arrays(layout)))
     solver = RK45(slope, 0.0, start, time, rtol=_FLOW_TOLERANCE, atol=_FLOW_TOLERANCE)
@@ -108,9 +111,10 @@ def flow(model: Trainable, x: Array, y: Array, time: float, loss_scale: float) -
     return Path(end, np.array(times), np.array(losses))
 
 
-def _loss(model: Trainable, x: Array, y: Array, loss_scale: float) -> float:
+def _loss(model: Trainable, x: Array, y: Array, loss_scale: float | str) -> float:
     outputs, _ = model.outputs_and_pass(x)
-    return 0.5 * loss_scale * float(np.mean(np.square(outputs - y, dtype=np.float64)))
+    squares = np.sum(np.square(outputs - y, dtype=np.float64))
+    return 0.5 * loss_weight(loss_scale, y.shape[1], len(y)) * float(squares)
 
 
 def _sum(factor: float, velocity: Gradient, gradient: Gradient) -> Gradient:

@@ -15,6 +15,7 @@ from .._validate import choice, got, whole_number
 from ..errors import ArchitectureError
 from ..layers import Dense
 from ..network import Network
+from ..predict.arguments import loss_weight
 from . import _tangent
 from ._operations import Affine
 from ._parameters import (
@@ -377,7 +378,9 @@ class FiniteNetwork(Trainable):
 
     # --- Training ----------------------------------------------------------------------------
 
-    def max_learning_rate(self, X: Any, *, momentum: float = 0.0, loss_scale: float = 1.0) -> float:
+    def max_learning_rate(
+        self, X: Any, *, momentum: float = 0.0, loss_scale: float | str = "mean"
+    ) -> float:
         """Return the step size beyond which gradient descent diverges, as the kernel stands now.
 
         Parameters
@@ -386,13 +389,13 @@ class FiniteNetwork(Trainable):
             Training data.
         momentum : float, default 0.0
             In [0, 1).
-        loss_scale : float, default 1.0
+        loss_scale : {"mean", "sample", "sum"} or float, default "mean"
             See `train`.
 
         Returns
         -------
         float
-            ``2 (1 + momentum) n outputs / (loss_scale lambda)`` with the kernel's largest
+            ``2 (1 + momentum) n outputs / lambda`` for the mean, with the kernel's largest
             eigenvalue lambda; infinity if nothing is trained.
         """
         from scipy.sparse.linalg import eigsh
@@ -404,8 +407,8 @@ class FiniteNetwork(Trainable):
         else:
             start = np.random.default_rng(0).standard_normal(size).astype(operator.dtype)
             largest = float(eigsh(operator, k=1, v0=start, tol=1e-4, return_eigenvectors=False)[0])
-        limit = 2 * (1 + momentum) * size / loss_scale
-        return limit / largest if largest > 0 else float("inf")
+        scale = largest * loss_weight(loss_scale, self.outputs, size // self.outputs)
+        return 2 * (1 + momentum) / scale if scale > 0 else float("inf")
 
     def linearize(self) -> TaylorModel:
         """Return the first-order Taylor model of the function in its parameters.

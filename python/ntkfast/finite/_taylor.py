@@ -62,5 +62,7 @@ class TaylorModel(Trainable):
             sums[i] = shifted(sums.get(i, zero_parameters(new)), new, step)
         return TaylorModel(self.network, sums)
 
-    def max_learning_rate(self, X: Any, *, momentum: float = 0.0, loss_scale: float = 1.0) -> float:
+    def max_learning_rate(
+        self, X: Any, *, momentum: float = 0.0, loss_scale: float | str = "mean"
+    ) -> float:
         return self.network.max_learning_rate(X, momentum=momentum, loss_scale=loss_scale)

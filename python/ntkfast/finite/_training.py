@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import choice, finite_number, got, whole_number
+from ..predict.arguments import loss_weight
 from ._descent import Gradient, Plan, descend, flow
 
 if TYPE_CHECKING:
@@ -39,18 +40,8 @@ def targets(name: str, value: Any, n: int, outputs: int) -> Array:
     return array
 
 
-def _positive(name: str, value: float) -> float:
-    number = finite_number(name, value)
-    if number <= 0:
-        raise ValueError(f"{name} must be positive, {got(value)}")
-    return number
-
-
 class Trainable:
-    """Base of what can be trained: a function of data with parameters.
-
-    The loss is ``loss_scale / 2 * mean((f(X) - y)**2)`` over all n * outputs residuals.
-    """
+    """Base of what can be trained: a function of data with parameters."""
 
     def __call__(self, X: Any) -> Any:
         """Return the outputs.
@@ -93,7 +84,9 @@ class Trainable:
         """Return the function with its parameters moved by step * direction."""
         raise NotImplementedError
 
-    def max_learning_rate(self, X: Any, *, momentum: float = 0.0, loss_scale: float = 1.0) -> float:
+    def max_learning_rate(
+        self, X: Any, *, momentum: float = 0.0, loss_scale: float | str = "mean"
+    ) -> float:
         """Return the step size beyond which gradient descent diverges."""
         raise NotImplementedError
 
@@ -108,11 +101,11 @@ class Trainable:
         momentum: float = 0.0,
         batch_size: int | None = None,
         seed: int = 0,
-        loss_scale: float = 1.0,
+        loss_scale: float | str = "mean",
         method: str = "gradient_descent",
         records: int = 100,
     ) -> Training[Self]:
-        """Train on ``loss_scale / 2 * mean((f(X) - y)**2)`` and return the trained function.
+        """Train on half the mean of ``(f(X) - y)**2`` and return the trained function.
 
         Parameters
         ----------
@@ -130,8 +123,10 @@ class Trainable:
             Samples per step, drawn without replacement; all of them by default.
         seed : int, default 0
             Of the order of the batches.
-        loss_scale : float, default 1.0
-            1 is the mean over all n * outputs residuals, ``outputs`` that over samples.
+        loss_scale : {"mean", "sample", "sum"} or float, default "mean"
+            The loss is half the mean of ``(f(X) - y)**2`` over all outputs; "sample" is half the
+            mean over the samples of ``|f(x) - y|**2``, "sum" half the sum, of a batch too; a number
+            multiplies "mean".
         method : {"gradient_descent", "gradient_flow"}
             Gradient flow by an adaptive Runge-Kutta method.
         records : int, default 100
@@ -159,7 +154,7 @@ class Trainable:
         x = self._data(X).x
         if len(x) == 0:
             raise ValueError("X must have at least one sample to train on, got none")
-        loss_scale = _positive("loss_scale", loss_scale)
+        loss_weight(loss_scale, 1, 1)  # refuses what it does not know
         y = targets("y", y, len(x), self.outputs_and_pass(x[:1])[0].shape[1])
         if choice("method", method, METHODS) == "gradient_flow":
             if (steps, learning_rate, batch_size) != (None, None, None) or momentum != 0:
