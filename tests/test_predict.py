@@ -233,6 +233,17 @@ def test_training_with_the_ntk_ends_far_from_small_eigenvalues() -> None:
             assert np.abs(got.covariance - covariance).max() <= loss * float(K.max())
 
 
+def test_the_first_covariance_makes_what_later_ones_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y, Z = problem()
+    trained = GradientFlow(NET, X, y)
+    first = trained.predict(Z, 2.0, cov=True)
+    calls = []
+    monkeypatch.setattr("ntkfast.predict.training.turned", lambda *a: calls.append(a))
+    again = trained.predict(Z, 2.0, cov=True)
+    np.testing.assert_array_equal(again.covariance, first.covariance)
+    assert not calls
+
+
 # --- invariance -------------------------------------------------------------------------------
 
 

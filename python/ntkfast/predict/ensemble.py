@@ -16,7 +16,7 @@ training rows is ever in memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,13 +28,16 @@ from .laws import Law
 from .sources import Rows, Source
 from .spectrum import Spectrum
 
-__all__ = ["BLOCK", "Ensemble"]
+__all__ = ["BLOCK", "Ensemble", "turned"]
 
 BLOCK = 512  # rows handled at a time
 
 
 class Ensemble(NamedTuple):
-    """The trained networks of one training kernel, at several times."""
+    """The trained networks of one training kernel, at several times.
+
+    `turned_prior` returns `turned` of the initial functions' kernel, which is made at most once.
+    """
 
     source: Source
     kernel: str  # that of the dynamics, "ntk" or "nngp"
@@ -42,6 +45,7 @@ class Ensemble(NamedTuple):
     spectrum: Spectrum
     law: Law
     moments: Sequence[float]
+    turned_prior: Callable[[], FloatArray]
 
     def mean(self, rows: Rows, start: FloatArray, residual: FloatArray) -> NDArray[Any]:
         """Return (times, rows, outputs), `residual` being y - f0 at the training rows."""
@@ -52,10 +56,10 @@ class Ensemble(NamedTuple):
             f"predictions for {count} rows at {len(self.moments)} times",
         )
         vectors = self.spectrum.vectors
-        turned = vectors.T @ residual
+        components = vectors.T @ residual
         weights = np.empty((n, len(self.moments), outputs))
         for i, t in enumerate(self.moments):
-            weights[:, i] = vectors @ (self.spectrum.factors(self.law, t)[1][:, None] * turned)
+            weights[:, i] = vectors @ (self.spectrum.factors(self.law, t)[1][:, None] * components)
         result = np.empty((len(self.moments), count, outputs), dtype=rows.dtype)
         for a, b in _blocks(count):
             learned = rows.cross(self.kernel, a, b) @ weights.reshape(n, -1)
@@ -72,11 +76,11 @@ class Ensemble(NamedTuple):
             8 * 3 * residual.size,
             f"predictions for {spectrum.n} training rows at {len(self.moments)} times",
         )
-        turned = spectrum.vectors.T @ residual
+        components = spectrum.vectors.T @ residual
         result = np.empty(shape, dtype=self.source.dtype)
         for i, t in enumerate(self.moments):
             share = spectrum.values * spectrum.factors(self.law, t)[1]
-            result[i] = start + spectrum.vectors @ (share[:, None] * turned)
+            result[i] = start + spectrum.vectors @ (share[:, None] * components)
         return result
 
     def covariance(self, rows: Rows, diagonal: bool) -> NDArray[Any]:
@@ -95,7 +99,7 @@ class Ensemble(NamedTuple):
             8 * workspace,
             f"{what} of {count} rows at {several} times, for {n} training rows",
         )
-        rotated = self.rotated_prior() if both else None
+        rotated = self.turned_prior() if both else None
         prior = rows.prior(self.initial, diagonal)
         result = np.empty(shape, dtype=rows.dtype)
         parts = _blocks(count) if diagonal else [(0, count)]
@@ -131,7 +135,7 @@ class Ensemble(NamedTuple):
             f"covariances of {n} training rows at {several} times",
             "ask for fewer times at once, or use fewer samples",
         )
-        rotated = self.rotated_prior() if both else None
+        rotated = self.turned_prior() if both else None
         result = np.empty((several, n) if diagonal else (several, n, n), dtype=source.dtype)
         for i, t in enumerate(self.moments):
             decay = spectrum.factors(self.law, t)[0]
@@ -148,16 +152,6 @@ class Ensemble(NamedTuple):
                 result[i] = 0.5 * (full + full.T)
         return result
 
-    def rotated_prior(self) -> FloatArray:
-        """Return V' K V for the NNGP kernel K of the training rows."""
-        vectors = self.spectrum.vectors
-        prior = self.source.train(self.initial)
-        # K V, block by block over its own memory.
-        for a, b in _blocks(len(prior)):
-            prior[a:b] = prior[a:b] @ vectors
-        rotated: FloatArray = vectors.T @ prior
-        return rotated
-
     def _rotated(self, rows: Rows, kind: str, start: int, stop: int) -> FloatArray:
         """Return a cross kernel in the eigenbasis, for the rows from start to stop."""
         result = np.empty((stop - start, self.spectrum.n))
@@ -170,8 +164,16 @@ class Ensemble(NamedTuple):
             outputs,
             workspace,
             what,
-            "ask for fewer times or rows at once, or for variances alone (cov='diag')",
+            "ask for fewer times or rows at once; variances alone (cov='diag') take less",
         )
+
+
+def turned(kernel: FloatArray, vectors: FloatArray) -> FloatArray:
+    """Return V' K V, using up the memory of K."""
+    for a, b in _blocks(len(kernel)):
+        kernel[a:b] = kernel[a:b] @ vectors
+    result: FloatArray = vectors.T @ kernel
+    return result
 
 
 def _blocks(count: int) -> list[tuple[int, int]]:

@@ -23,8 +23,8 @@ _NOISE = 8.0
 # tenth of this part of the residual, and no more.
 _TOLERATED = 1e-6
 _PAIRS_SHOWN = 3
-# The matrix that becomes the eigenvectors, and LAPACK's workspace.
-_MATRICES = 3
+# The kernel, which becomes the eigenvectors, two of LAPACK's workspace, and blocks of rows.
+_MATRICES = 4
 
 
 def absolute_ridge(diagonal: FloatArray, diag_reg: object, absolute: bool) -> float:
@@ -66,7 +66,7 @@ class Spectrum:
 
     @staticmethod
     def require_memory(n: int) -> None:
-        """Raise `MemoryBudgetError` unless a decomposition of n rows fits beside the kernel."""
+        """Raise `MemoryBudgetError` unless a decomposition of n rows fits, the kernel included."""
         _memory.require(
             0,
             8 * n * n * _MATRICES,

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._validate import choice, finite_number, flag, got
 from .arguments import Targets, called, loss_weight, times
-from .ensemble import Ensemble
+from .ensemble import Ensemble, turned
 from .laws import Descent, Flow, Law
 from .sources import ArrayRows, ArraySource, NetSource, Rows, Source
 from .spectrum import Spectrum
@@ -73,6 +73,7 @@ class Training:
     """What gradient flow and gradient descent share: all but the law of one eigendirection."""
 
     _descends: bool
+    _prior: FloatArray | None = None
 
     def __init__(self, source: Source, y: Any, settings: Settings) -> None:
         self._source, self._settings = source, settings
@@ -252,6 +253,13 @@ class Training:
             cov = "diag" if rows.prior_kernel.ndim == 1 else True
         return self._predict(rows, t, cov, f0, f0_Z)
 
+    def _turned_prior(self) -> FloatArray:
+        """Return the initial functions' kernel of the training rows in the eigenbasis."""
+        if self._prior is None:
+            prior = self._source.train(self._settings.initial)
+            self._prior = turned(prior, self._spectrum.vectors)
+        return self._prior
+
     def _predict(self, rows: Rows | None, t: Any, cov: Any, f0: Any, f0_Z: Any) -> Any:
         if not (isinstance(cov, (bool, np.bool_)) or (isinstance(cov, str) and cov == "diag")):
             raise ValueError(f"cov must be True, False or 'diag', {got(cov)}")
@@ -264,7 +272,9 @@ class Training:
         moments = [float(v) for v in when.ravel()]
         start = targets.start(0.0 if f0 is None else f0, n, "f0")
         kernel, initial = self._settings.kernel, self._settings.initial
-        ensemble = Ensemble(self._source, kernel, initial, self._spectrum, self._law, moments)
+        ensemble = Ensemble(
+            self._source, kernel, initial, self._spectrum, self._law, moments, self._turned_prior
+        )
         wrap = self._source.wrap if rows is None else rows.wrap
         covariance = None
         if cov is not False:
