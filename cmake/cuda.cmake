@@ -40,9 +40,10 @@ function(ntkfast_add_cuda_module)
   target_compile_features(_cuda PRIVATE cuda_std_20)
   # Static runtime, never the driver: the module imports on a machine that has neither.
   set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)
-  # Two architectures at a time; warnings of the host compiler as in the other files.
+  # Two architectures at a time; warnings of the host compiler as in the other files. The math
+  # headers use constexpr functions of the standard library (numeric_limits).
   target_compile_options(_cuda PRIVATE
-    $<$<COMPILE_LANGUAGE:CUDA>:--threads=2 -Xcompiler=-Wall,-Wextra>)
+    $<$<COMPILE_LANGUAGE:CUDA>:--threads=2 --expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra>)
   if(NTKFAST_WERROR)
     target_compile_options(_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>)
   endif()

@@ -3,24 +3,13 @@
 #include <cuda_runtime.h>
 
 #include "check.hpp"
+#include "resources.hpp"
 
 namespace ntkfast::cuda {
 namespace {
 
 // Never launched: its attributes tell whether this build holds code for a device.
 __global__ void probe_kernel() {}
-
-// Restores the caller's current device (PyTorch and CuPy share this per-thread state).
-class DeviceGuard {
- public:
-  DeviceGuard() { NTKFAST_CUDA_CHECK(cudaGetDevice(&previous_)); }
-  ~DeviceGuard() { (void)cudaSetDevice(previous_); }
-  DeviceGuard(const DeviceGuard&) = delete;
-  DeviceGuard& operator=(const DeviceGuard&) = delete;
-
- private:
-  int previous_ = 0;
-};
 
 std::string describe(cudaError_t status) {
   (void)cudaGetLastError();

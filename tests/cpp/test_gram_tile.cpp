@@ -121,18 +121,14 @@ Kernels<T> emulate(const Program& program, const std::vector<T>& x, const std::v
   result.nngp.assign(static_cast<std::size_t>(job.outputs), empty);
   result.ntk = result.nngp;
 
+  std::vector<DeviceOutput<T>> outputs;
+  for (std::size_t k = 0; k < result.nngp.size(); ++k) {
+    outputs.push_back({result.nngp[k].data(), result.ntk[k].data()});
+  }
   for (std::int64_t i0 = 0; i0 < n; i0 += edge) {
     std::vector<std::vector<T>> contracted;
     const auto tables = contract(job, i0, std::min(n, i0 + edge), contracted);
     for (std::int64_t j0 = 0; j0 < m && (!job.symmetric || j0 <= i0); j0 += edge) {
-      std::vector<DeviceOutput<T>> outputs, mirrors;
-      for (std::size_t k = 0; k < result.nngp.size(); ++k) {
-        outputs.push_back({&result.nngp[k][static_cast<std::size_t>(i0 * m + j0)],
-                           &result.ntk[k][static_cast<std::size_t>(i0 * m + j0)]});
-        if (!job.symmetric) continue;
-        mirrors.push_back({&result.nngp[k][static_cast<std::size_t>(j0 * m + i0)],
-                           &result.ntk[k][static_cast<std::size_t>(j0 * m + i0)]});
-      }
       launch(GramBlock<T>{{job.ops, job.op_count, job.constants, tables.data(), job.left.table,
                            job.right.table, n, m, i0},
                           device_side(job.left),
@@ -145,9 +141,11 @@ Kernels<T> emulate(const Program& program, const std::vector<T>& x, const std::v
                           job.symmetric,
                           job.symmetric && i0 == j0,
                           outputs.data(),
-                          job.symmetric ? mirrors.data() : nullptr,
+                          job.symmetric ? outputs.data() : nullptr,
                           job.outputs,
+                          i0 * m + j0,
                           m,
+                          j0 * m + i0,
                           m});
     }
   }

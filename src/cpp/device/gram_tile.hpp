@@ -75,12 +75,13 @@ struct GramBlock {
   std::int64_t i0, j0, rows, cols;
   bool symmetric;  // row i and column i are the same sample
   bool lower;      // i0 = j0, rows = cols: only the lower triangle is computed
-  // Results from the entry (i0, j0) on. `mirror` holds the transposed block from the entry (j0, i0)
-  // on, where the Gram is symmetric; of a block on the diagonal it is the block itself.
+  // Where the block begins in the results, and how long their rows are. `mirrors` take the
+  // transposed block of a symmetric Gram; for a block on the diagonal they are the results
+  // themselves.
   const DeviceOutput<T>* outputs;
   const DeviceOutput<T>* mirrors;  // null: none
   int output_count;
-  std::int64_t ld, mirror_ld;
+  std::int64_t offset, ld, mirror_offset, mirror_ld;
 };
 
 template <class T>
@@ -291,7 +292,7 @@ class GramTile {
         const bool same = block_.symmetric && i == j;
         const bool here = c < length && !same;
         const T s = deficit(i, j, memory_.tile[r][c], here);
-        const std::int64_t at = (place_.row + r) * block_.ld + place_.col + c;
+        const std::int64_t at = block_.offset + (place_.row + r) * block_.ld + place_.col + c;
         if (here) {
           run_pair(block_.program, i, j, s,
                    [&](int output, T nngp, T ntk) { write(output, at, nngp, ntk); });
@@ -310,14 +311,15 @@ class GramTile {
     group_.sync();  // the results are written, and the shared tile is free
     for (int r = warp; r < rows_; r += warps) {
       for (int c = lane; c < row_length(r); c += kWarp) {
-        memory_.tile[r][c] = from[(place_.row + r) * block_.ld + place_.col + c];
+        memory_.tile[r][c] = from[block_.offset + (place_.row + r) * block_.ld + place_.col + c];
       }
     }
     group_.sync();
     for (int c = warp; c < cols_; c += warps) {
       // On the diagonal what lies below it; its entries themselves are written already.
       for (int r = (diagonal_ ? c + 1 : 0) + lane; r < rows_; r += kWarp) {
-        to[(place_.col + c) * block_.mirror_ld + place_.row + r] = memory_.tile[r][c];
+        to[block_.mirror_offset + (place_.col + c) * block_.mirror_ld + place_.row + r] =
+            memory_.tile[r][c];
       }
     }
   }
