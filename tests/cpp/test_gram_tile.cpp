@@ -1,18 +1,15 @@
-// The body of the CUDA kernel on the CPU: one thread of the CPU for each of the device, barriers
-// for synchronisation, small tiles. What is tested is what the device runs: places of tiles, ragged
-// edges, chunks of the product, repaired deficits, mirror images.
+// The body of the CUDA kernel on the CPU: places of tiles, ragged edges, chunks of the product,
+// repaired deficits, mirror images.
 #include <algorithm>
-#include <barrier>
 #include <cmath>
 #include <limits>
-#include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "device/gram_job.hpp"
 #include "device/gram_tile.hpp"
 #include "doctest.h"
+#include "emulated_device.hpp"
 #include "gram_case.hpp"
 #include "table_case.hpp"
 
@@ -21,66 +18,6 @@ namespace {
 using gram_case::Kernels;
 using gram_case::Program;
 using namespace ntkfast::device;
-
-// Edge 32, 64 threads: two warps; the product is flushed every 8 columns.
-using SmallShape = TileShape<32, 4, 4, 8>;
-
-// What 64 threads share, and the view of one of them.
-struct Shared {
-  std::barrier<> all{SmallShape::kThreads};
-  struct Warp {
-    std::barrier<> barrier{kWarp};
-    double numbers[kWarp];
-    bool votes[kWarp];
-  };
-  Warp warps[SmallShape::kThreads / kWarp];
-};
-
-class HostGroup {
- public:
-  HostGroup(Shared& shared, int thread)
-      : shared_(shared), warp_(shared.warps[thread / kWarp]), thread_(thread) {}
-  int thread() const { return thread_; }
-  void sync() const { shared_.all.arrive_and_wait(); }
-  std::uint32_t ballot(bool vote) const {
-    warp_.votes[thread_ % kWarp] = vote;
-    warp_.barrier.arrive_and_wait();
-    std::uint32_t all = 0;
-    for (int lane = 0; lane < kWarp; ++lane) all |= std::uint32_t{warp_.votes[lane]} << lane;
-    warp_.barrier.arrive_and_wait();
-    return all;
-  }
-  double shuffle_xor(double number, int mask) const {
-    warp_.numbers[thread_ % kWarp] = number;
-    warp_.barrier.arrive_and_wait();
-    const double other = warp_.numbers[(thread_ % kWarp) ^ mask];
-    warp_.barrier.arrive_and_wait();
-    return other;
-  }
-
- private:
-  Shared& shared_;
-  Shared::Warp& warp_;
-  int thread_;
-};
-
-// Runs all tiles of one block.
-template <class T>
-void launch(const GramBlock<T>& block) {
-  const auto memory = std::make_unique<TileMemory<T, SmallShape>>();
-  Shared shared;
-  std::vector<std::thread> threads;
-  for (int t = 0; t < SmallShape::kThreads; ++t) {
-    threads.emplace_back([&, t] {
-      HostGroup group(shared, t);
-      for (std::int64_t tile = 0; tile < tile_count(block, SmallShape::kEdge); ++tile) {
-        GramTile<T, SmallShape, HostGroup>(block, tile, group, *memory).run();
-        group.sync();
-      }
-    });
-  }
-  for (auto& thread : threads) thread.join();
-}
 
 template <class T>
 DeviceSide<T> device_side(const HostSide<T>& side) {
@@ -129,24 +66,24 @@ Kernels<T> emulate(const Program& program, const std::vector<T>& x, const std::v
     std::vector<std::vector<T>> contracted;
     const auto tables = contract(job, i0, std::min(n, i0 + edge), contracted);
     for (std::int64_t j0 = 0; j0 < m && (!job.symmetric || j0 <= i0); j0 += edge) {
-      launch(GramBlock<T>{{job.ops, job.op_count, job.constants, tables.data(), job.left.table,
-                           job.right.table, n, m, i0},
-                          device_side(job.left),
-                          device_side(job.right),
-                          d,
-                          i0,
-                          j0,
-                          std::min(edge, n - i0),
-                          std::min(edge, m - j0),
-                          job.symmetric,
-                          job.symmetric && i0 == j0,
-                          outputs.data(),
-                          job.symmetric ? outputs.data() : nullptr,
-                          job.outputs,
-                          i0 * m + j0,
-                          m,
-                          j0 * m + i0,
-                          m});
+      emulated::launch(GramBlock<T>{{job.ops, job.op_count, job.constants, tables.data(),
+                                     job.left.table, job.right.table, n, m, i0},
+                                    device_side(job.left),
+                                    device_side(job.right),
+                                    d,
+                                    i0,
+                                    j0,
+                                    std::min(edge, n - i0),
+                                    std::min(edge, m - j0),
+                                    job.symmetric,
+                                    job.symmetric && i0 == j0,
+                                    outputs.data(),
+                                    job.symmetric ? outputs.data() : nullptr,
+                                    job.outputs,
+                                    i0 * m + j0,
+                                    m,
+                                    j0 * m + i0,
+                                    m});
     }
   }
   return result;
