@@ -76,6 +76,12 @@ def resolve_device(device: str | None, data: int | None) -> int | None:
     return index
 
 
+def _extension() -> Any:
+    from . import _cuda
+
+    return _cuda
+
+
 def kernels_on(
     index: int,
     program: _core.Program,
@@ -89,14 +95,16 @@ def kernels_on(
     block_edge: int = 0,
 ) -> tuple[list[Any], list[Any]]:
     """Return K and T of every output, in the memory that the data came from."""
-    from . import _core, _cuda
+    from . import _core
 
+    cuda = _extension()
     job = _core.device_job(program, data.x, data.z, ntk, threads, isa)
     on_host = data.device is None
     try:
-        return _cuda.gram(job, nngp, ntk, index, on_host, block_edge, progress)
-    except _cuda.OutOfMemoryError as error:
+        K, T = cuda.gram(job, nngp, ntk, index, on_host, block_edge, progress)
+    except cuda.OutOfMemoryError as error:
         remedy = "compute block by block (net.ntk(X[i:j], X)), in float32, or on the CPU"
         raise MemoryBudgetError(f"{error}: {remedy}") from error
     except RuntimeError as error:
         raise DeviceError(f"cuda:{index} failed: {error}") from error
+    return K, T

@@ -2,6 +2,8 @@
 
 #include <cuda_runtime.h>
 
+#include <chrono>
+
 #include "check.hpp"
 #include "resources.hpp"
 
@@ -46,6 +48,28 @@ std::vector<Device> devices() {
         {i, properties.name, properties.major, properties.minor, total_bytes, free_bytes});
   }
   return found;
+}
+
+std::vector<double> memory_seconds(int device, std::size_t bytes, bool copy, int repeats) {
+  const DeviceGuard guard(device);
+  const auto size = static_cast<std::int64_t>(bytes);
+  const DeviceBuffer<unsigned char> to(size), from(copy ? size : 0);
+  const Stream stream;
+  std::vector<double> seconds;
+  for (int k = 0; k < repeats; ++k) {
+    NTKFAST_CUDA_CHECK(cudaDeviceSynchronize());
+    const auto start = std::chrono::steady_clock::now();
+    if (copy) {
+      NTKFAST_CUDA_CHECK(
+          cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice, stream.get()));
+    } else {
+      NTKFAST_CUDA_CHECK(cudaMemsetAsync(to.data(), k, bytes, stream.get()));
+    }
+    stream.synchronize();
+    seconds.push_back(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return seconds;
 }
 
 std::string unavailable_reason() {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
@@ -165,10 +166,18 @@ class Gram {
 
   // results: on the device, or null to pass through staging memory to `host`.
   void run(const std::vector<DeviceOutput<T>>* results, const std::vector<DeviceOutput<T>>* host) {
+    prepare(results);
+    compute_all(results != nullptr, host);
+  }
+
+  void prepare(const std::vector<DeviceOutput<T>>* results) {
     for (Lane<T>& lane : lanes_) prepare(lane, results);
     // Copies from ordinary memory return when it has been read, not when they have arrived, and our
     // streams do not wait for them.
     NTKFAST_CUDA_CHECK(cudaDeviceSynchronize());
+  }
+
+  void compute_all(bool in_place, const std::vector<DeviceOutput<T>>* host) {
     const auto blocks = make_blocks(job_.left.count, job_.right.count, edge_, job_.symmetric);
     const auto total = static_cast<std::int64_t>(blocks.size());
     std::int64_t done = 0;
@@ -180,7 +189,7 @@ class Gram {
     for (std::size_t k = 0; k < blocks.size(); ++k) {
       Lane<T>& lane = lanes_[k % kStreams];
       finish(lane);
-      compute(lane, blocks[k], results != nullptr);
+      compute(lane, blocks[k], in_place);
       if (host != nullptr) copy(lane, blocks[k], *host);
       lane.blocks = 1;
     }
@@ -339,13 +348,13 @@ void gram_to_host(const HostJob<T>& job, const std::vector<DeviceOutput<T>>& hos
   Gram<T>(job, settings, edge).run(nullptr, &host);
 }
 
+namespace {
+
+// Memory for the results on the current device.
 template <class T>
-std::vector<DeviceMatrices<T>> gram_on_device(const HostJob<T>& job, const GramSettings& settings) {
-  const DeviceGuard guard(settings.device);
+std::vector<DeviceMatrices<T>> make_matrices(const HostJob<T>& job, const GramSettings& settings) {
   const std::int64_t size = job.left.count * job.right.count;
-  const std::int64_t edge = size > 0 ? plan_blocks(job, settings, false) : 0;
   std::vector<DeviceMatrices<T>> matrices;
-  std::vector<DeviceOutput<T>> results;
   const auto make = [&](bool wanted) {
     if (!wanted) return std::shared_ptr<T>();
     auto buffer = std::make_shared<DeviceBuffer<T>>(size);
@@ -354,16 +363,53 @@ std::vector<DeviceMatrices<T>> gram_on_device(const HostJob<T>& job, const GramS
   };
   for (int k = 0; k < job.outputs; ++k) {
     matrices.push_back({make(settings.nngp), make(settings.ntk)});
-    results.push_back({matrices.back().nngp.get(), matrices.back().ntk.get()});
   }
-  if (size > 0) Gram<T>(job, settings, edge).run(&results, nullptr);
   return matrices;
 }
 
-#define NTKFAST_INSTANTIATE(T)                                                       \
-  template void gram_to_host(const HostJob<T>&, const std::vector<DeviceOutput<T>>&, \
-                             const GramSettings&);                                   \
-  template std::vector<DeviceMatrices<T>> gram_on_device(const HostJob<T>&, const GramSettings&);
+template <class T>
+std::vector<DeviceOutput<T>> pointers(const std::vector<DeviceMatrices<T>>& matrices) {
+  std::vector<DeviceOutput<T>> all;
+  for (const auto& each : matrices) all.push_back({each.nngp.get(), each.ntk.get()});
+  return all;
+}
+
+}  // namespace
+
+template <class T>
+std::vector<DeviceMatrices<T>> gram_on_device(const HostJob<T>& job, const GramSettings& settings) {
+  const DeviceGuard guard(settings.device);
+  if (job.left.count == 0 || job.right.count == 0) return make_matrices(job, settings);
+  const std::int64_t edge = plan_blocks(job, settings, false);
+  const auto matrices = make_matrices(job, settings);
+  const auto results = pointers(matrices);
+  Gram<T>(job, settings, edge).run(&results, nullptr);
+  return matrices;
+}
+
+template <class T>
+std::vector<double> time_gram(const HostJob<T>& job, const GramSettings& settings, int repeats) {
+  const DeviceGuard guard(settings.device);
+  const std::int64_t edge = plan_blocks(job, settings, false);
+  const auto matrices = make_matrices(job, settings);
+  const auto results = pointers(matrices);
+  Gram<T> gram(job, settings, edge);
+  gram.prepare(&results);
+  std::vector<double> seconds;
+  for (int k = 0; k < repeats; ++k) {
+    const auto start = std::chrono::steady_clock::now();
+    gram.compute_all(true, nullptr);
+    seconds.push_back(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return seconds;
+}
+
+#define NTKFAST_INSTANTIATE(T)                                                                    \
+  template void gram_to_host(const HostJob<T>&, const std::vector<DeviceOutput<T>>&,              \
+                             const GramSettings&);                                                \
+  template std::vector<DeviceMatrices<T>> gram_on_device(const HostJob<T>&, const GramSettings&); \
+  template std::vector<double> time_gram(const HostJob<T>&, const GramSettings&, int);
 NTKFAST_INSTANTIATE(float)
 NTKFAST_INSTANTIATE(double)
 #undef NTKFAST_INSTANTIATE

@@ -47,4 +47,10 @@ template <class T>
 std::vector<DeviceMatrices<T>> gram_on_device(const device::HostJob<T>& job,
                                               const GramSettings& settings);
 
+// Seconds of each of `repeats` computations with everything on the device already, results
+// included: what a benchmark of the kernels is after.
+template <class T>
+std::vector<double> time_gram(const device::HostJob<T>& job, const GramSettings& settings,
+                              int repeats);
+
 }  // namespace ntkfast::cuda

@@ -30,6 +30,8 @@ PYBIND11_MODULE(_cuda, m) {
   m.def("device_count", &ntkfast::cuda::device_count, NoGil());
   m.def("devices", &device_tuples, NoGil());
   m.def("unavailable_reason", &ntkfast::cuda::unavailable_reason, NoGil());
+  m.def("memory_seconds", &ntkfast::cuda::memory_seconds, py::arg("device"), py::arg("n_bytes"),
+        py::arg("copy"), py::arg("repeats"), NoGil());
   register_gram(m);
   m.attr("architectures") = NTKFAST_CUDA_ARCHITECTURES;
 }

@@ -124,6 +124,19 @@ std::pair<Results, Results> gram(const py::capsule& job, bool nngp, bool ntk, in
   throw py::type_error("job must come from ntkfast._core of the same build");
 }
 
+std::vector<double> time_gram(const py::capsule& job, bool nngp, bool ntk, int device,
+                              int repeats) {
+  const GramSettings settings{device, nngp, ntk, 0, {}};
+  const auto* single = ntkfast::device::job_in_capsule<float>(job);
+  const auto* twofold = ntkfast::device::job_in_capsule<double>(job);
+  if (single == nullptr && twofold == nullptr) {
+    throw py::type_error("job must come from ntkfast._core of the same build");
+  }
+  const py::gil_scoped_release release;
+  return single != nullptr ? ntkfast::cuda::time_gram(*single, settings, repeats)
+                           : ntkfast::cuda::time_gram(*twofold, settings, repeats);
+}
+
 }  // namespace
 
 void register_gram(py::module_& module) {
@@ -135,4 +148,6 @@ void register_gram(py::module_& module) {
       .def_readonly("device", &DeviceArray::device);
   module.def("gram", &gram, py::arg("job"), py::arg("nngp"), py::arg("ntk"), py::arg("device"),
              py::arg("host"), py::arg("block_edge"), py::arg("progress"));
+  module.def("time_gram", &time_gram, py::arg("job"), py::arg("nngp"), py::arg("ntk"),
+             py::arg("device"), py::arg("repeats"));
 }
