@@ -29,6 +29,7 @@ export PYTHONPATH="$site:$work/deps:$root/tests${PYTHONPATH:+:$PYTHONPATH}"
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEBYTECODE=1
 export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
 export PATH="$work/deps/bin:$PATH"
+export LD_LIBRARY_PATH="$work/blas${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"  # of plain_blas, if made
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 
 # step NAME SECONDS COMMAND: runs the command for at most that long, and no longer than the budget.
@@ -59,11 +60,18 @@ environment() {
 }
 environment > "$out/environment.txt" 2>&1
 
-have() { "$python" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$1') is None)"; }
+# have MODULE [PACKAGE MAJOR]: whether it can be imported, and is at least of that version.
+have() {
+  "$python" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$1') is None)" &&
+    { [ $# -eq 1 ] || "$python" -c "import importlib.metadata as m, sys
+sys.exit(int(m.version('$2').split('.')[0]) < $3)"; }
+}
 
 packages() {
   local missing=()
-  for pair in scikit_build_core:scikit-build-core pybind11:pybind11 numpy:numpy scipy:scipy \
+  have pybind11 pybind11 3 || missing+=(pybind11)
+  have scikit_build_core scikit-build-core 1 || missing+=(scikit-build-core)
+  for pair in numpy:numpy scipy:scipy \
     sklearn:scikit-learn joblib:joblib threadpoolctl:threadpoolctl click:click rich:rich \
     pytest:pytest hypothesis:hypothesis mpmath:mpmath cmake:cmake ninja:ninja \
     scipy_openblas32:scipy-openblas32; do
@@ -77,7 +85,7 @@ packages() {
     timeout 40 "$python" -m pip install -q --retries 0 --timeout 8 --target "$work/deps" "$package" ||
       echo "NOT INSTALLED: $package"
   done
-  have pybind11 && have numpy && have pytest
+  have pybind11 pybind11 3 && have numpy && have pytest
 }
 
 # A BLAS of loops, for want of any other.
@@ -117,16 +125,31 @@ install_package() {
     "${options[@]}" "$@" "$root"
 }
 
+# Without scikit-build-core: cmake alone, and the files side by side.
+build_by_hand() {
+  local flags=("$@")
+  cmake -S "$root" -B "$work/hand" -G Ninja -DNTKFAST_PYTHON=ON -DNTKFAST_CUDA=on \
+    -DCMAKE_CUDA_ARCHITECTURES="$architecture" -DPython_EXECUTABLE="$(command -v "$python")" \
+    "${flags[@]}" && cmake --build "$work/hand" &&
+    cmake --install "$work/hand" --component python --prefix "$site" &&
+    cp -r "$root/python/ntkfast/." "$site/ntkfast/" &&
+    mkdir -p "$site/ntkfast-0.dist-info" &&
+    printf 'Metadata-Version: 2.1\nName: ntkfast\nVersion: 0\n' > "$site/ntkfast-0.dist-info/METADATA"
+}
+
 build() {
   if install_package; then return 0; fi
-  have scipy_openblas32 && return 1
+  if have scipy_openblas32; then
+    build_by_hand
+    return
+  fi
   echo "without a BLAS: a plain one is made"
   rm -rf "$work/build"
   plain_blas && install_package "--config-settings=cmake.define.NTKFAST_BLAS=system" \
     "--config-settings=cmake.define.BLA_VENDOR=Generic" \
     "--config-settings=cmake.define.CMAKE_LIBRARY_PATH=$work/blas" \
-    "--config-settings=cmake.define.CMAKE_BUILD_RPATH=$work/blas" \
-    "--config-settings=cmake.define.CMAKE_INSTALL_RPATH=$work/blas"
+    "--config-settings=cmake.define.CMAKE_BUILD_RPATH=$work/blas" && return 0
+  build_by_hand -DNTKFAST_BLAS=system -DBLA_VENDOR=Generic "-DCMAKE_LIBRARY_PATH=$work/blas"
 }
 
 # Registers and spills of the kernels as this compiler makes them.
@@ -191,7 +214,7 @@ cpp_tests() {
     cmake --build "$work/cpp" && ctest --test-dir "$work/cpp" --output-on-failure -j "$(nproc)"
 }
 
-export -f have packages plain_blas install_package build registers smoke gpu_tests small_job \
+export -f have packages plain_blas install_package build_by_hand build registers smoke gpu_tests small_job \
   sanitizer benchmark cpp_tests
 export root out work site python architecture wheels
 

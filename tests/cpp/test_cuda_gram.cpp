@@ -126,8 +126,8 @@ struct Clean {
 
 TEST_CASE_TEMPLATE("blocks, staged or in place, change no bit", T, float, double) {
   const Clean clean;
-  const auto x = gram_case::rows<T>(300, kColumns, 1, true),
-             z = gram_case::rows<T>(140, kColumns, 2);
+  const auto x = gram_case::rows<T>(150, kColumns, 1, true),
+             z = gram_case::rows<T>(135, kColumns, 2);
   for (const bool tables : {false, true}) {
     const Program program = tables ? tabulated() : gram_case::network("joins");
     for (const auto* other : {static_cast<const std::vector<T>*>(nullptr), &z}) {
@@ -135,14 +135,12 @@ TEST_CASE_TEMPLATE("blocks, staged or in place, change no bit", T, float, double
       const std::int64_t rows = static_cast<std::int64_t>(x.size()) / kColumns;
       CHECK(whole.n == rows);
       if (!tables) {
-        CHECK(gram_case::worst_error(program, x, other, kColumns, whole, 37) <= 1);
+        CHECK(gram_case::worst_error(program, x, other, kColumns, whole, 101) <= 1);
       }
-      for (const std::int64_t edge : {128, 256}) {
-        GramSettings settings;
-        settings.block_edge = edge;
-        CHECK(to_host(program, x, other, settings) == whole);
-        CHECK(on_device(program, x, other, settings) == whole);
-      }
+      GramSettings settings;
+      settings.block_edge = 128;
+      CHECK(to_host(program, x, other, settings) == whole);
+      CHECK(on_device(program, x, other, settings) == whole);
       CHECK(to_host(program, x, other, {}) == whole);
     }
   }
@@ -165,10 +163,10 @@ TEST_CASE("one kernel alone is the same as both") {
 TEST_CASE(
     "little memory makes small blocks, less is an error with figures, and the next call works") {
   const Clean clean;
-  const auto x = gram_case::rows<float>(700, kColumns, 4);
+  const auto x = gram_case::rows<float>(400, kColumns, 4);
   const Program program = gram_case::network("relu");
   const auto expected = to_host<float>(program, x, nullptr, {});
-  // Staging for whole blocks would be 2 streams x 2 kernels x 2 x 700^2 x 4 bytes = 15.7 MB.
+  // Staging for whole blocks would be 2 streams x 2 kernels x 2 x 400^2 x 4 bytes = 5.1 MB.
   fake_cuda::state().total = (std::size_t{256} << 20) + (std::size_t{3} << 20);
   fake_cuda::state().largest_use = 0;
   CHECK(to_host<float>(program, x, nullptr, {}) == expected);
