@@ -32,6 +32,8 @@ function(ntkfast_add_cuda_module)
   file(GLOB sources CONFIGURE_DEPENDS
     "${PROJECT_SOURCE_DIR}/src/cuda/*.cu" "${PROJECT_SOURCE_DIR}/src/cuda/*.cpp")
   pybind11_add_module(_cuda MODULE ${sources})
+  # Plain C++ on top of the CUDA runtime: tests compile it without CUDA too.
+  set_source_files_properties("${PROJECT_SOURCE_DIR}/src/cuda/gram.cpp" PROPERTIES LANGUAGE CUDA)
   target_include_directories(_cuda PRIVATE
     "${PROJECT_SOURCE_DIR}/src/cuda" "${PROJECT_SOURCE_DIR}/src/cpp")
   target_link_libraries(_cuda PRIVATE ntkfast_warnings)
@@ -40,9 +42,10 @@ function(ntkfast_add_cuda_module)
   target_compile_features(_cuda PRIVATE cuda_std_20)
   # Static runtime, never the driver: the module imports on a machine that has neither.
   set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)
-  # Two architectures at a time; warnings of the host compiler as in the other files.
+  # Two architectures at a time; warnings of the host compiler as in the other files. The math
+  # headers use constexpr functions of the standard library (numeric_limits).
   target_compile_options(_cuda PRIVATE
-    $<$<COMPILE_LANGUAGE:CUDA>:--threads=2 -Xcompiler=-Wall,-Wextra>)
+    $<$<COMPILE_LANGUAGE:CUDA>:--threads=2 --expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra>)
   if(NTKFAST_WERROR)
     target_compile_options(_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>)
   endif()

@@ -101,7 +101,7 @@ def test_a_with_block_is_invisible_to_other_tasks() -> None:
     [
         ("device", "gpu", ValueError),
         ("device", 0, TypeError),
-        ("device", "cuda", DeviceError),
+        ("device", "cuda:99", DeviceError),
         ("threads", 0, ValueError),
         ("threads", 2.0, TypeError),
         ("threads", True, TypeError),

@@ -40,9 +40,7 @@ def test_devices_are_listed_with_their_memory(monkeypatch: pytest.MonkeyPatch) -
     (device,) = cuda.devices()
     assert device == cuda.Device(0, "Model T", (9, 0), total_memory=80, free_memory=60)
     assert _info.collect()["cuda"] == {"available": True, "reason": "", "devices": ["Model T"]}
-    assert "Model T (this version computes on the CPU only)" in dict(
-        _info.lines(_info.collect())
-    ).get("CUDA", "")
+    assert "Model T (used with device='cuda')" in dict(_info.lines(_info.collect())).get("CUDA", "")
 
 
 def test_a_device_that_does_not_answer_is_an_error_but_not_for_the_report(

@@ -1,19 +1,22 @@
 """From any supported array to what the core reads, and back to the same kind of array.
 
 The core reads C-contiguous, aligned float32 or float64 of rank 2, and refuses what is not finite
-while it takes the norms. Nothing is detached, densified or moved between devices behind the
-user's back: such input is refused by name.
+while it takes the norms. Nothing is detached or densified behind the user's back: such input is
+refused by name. Rows on a CUDA device are read once on the host, which makes all numbers that
+depend on one row; results, which are larger, stay on the device.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ._device import missing
 from .errors import DeviceError
 
 __all__ = ["Prepared", "prepare"]
@@ -35,7 +38,8 @@ class Prepared(NamedTuple):
 
     x: NDArray[Any]
     z: NDArray[Any] | None
-    wrap: Callable[[NDArray[Any] | None], Any]
+    wrap: Callable[[Any], Any]
+    device: int | None = None  # number of the CUDA device that the rows came from
 
 
 def prepare(X: Any, Z: Any = None) -> Prepared:
@@ -47,8 +51,15 @@ def prepare(X: Any, Z: Any = None) -> Prepared:
             f"and {_type_name(Z)} ({other}) for Z"
         )
     x, dtype = _read("X", X)
+    device = _cuda_index(X)
+    wrap = _WRITERS[kind] if device is None else partial(_DEVICE_WRITERS[kind], device)
     if Z is None:
-        return Prepared(_converted(x, dtype), None, _WRITERS[kind])
+        return Prepared(_converted(x, dtype), None, wrap, device)
+    if (other_device := _cuda_index(Z)) != device:
+        raise ValueError(
+            f"X and Z must be on one device, got {_place(device)} for X and {_place(other_device)} "
+            "for Z"
+        )
     z, z_dtype = _read("Z", Z)
     dtype = np.result_type(dtype, z_dtype)
     if x.shape[1] != z.shape[1]:
@@ -56,7 +67,7 @@ def prepare(X: Any, Z: Any = None) -> Prepared:
             f"X and Z must have the same number of columns, got X of shape {x.shape} "
             f"and Z of shape {z.shape}"
         )
-    return Prepared(_converted(x, dtype), _converted(z, dtype), _WRITERS[kind])
+    return Prepared(_converted(x, dtype), _converted(z, dtype), wrap, device)
 
 
 # --- Which library an object belongs to, without importing any -------------------------------
@@ -69,13 +80,26 @@ def _roots(value: Any) -> set[str]:
 
 def _kind(value: Any) -> str:
     roots = _roots(value)
-    if "torch" in roots:
-        return "torch"
+    for library in ("torch", "cupy"):
+        if library in roots:
+            return library
     return "jax" if roots & {"jax", "jaxlib"} else "numpy"
 
 
 def _type_name(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _cuda_index(value: Any) -> int | None:
+    """Return the number of the CUDA device that holds a value, None in host memory."""
+    kind = _kind(value)
+    if kind == "cupy":
+        return int(value.device.id)
+    return int(value.device.index) if kind == "torch" and value.device.type == "cuda" else None
+
+
+def _place(device: int | None) -> str:
+    return "the CPU" if device is None else f"cuda:{device}"
 
 
 # --- Reading ---------------------------------------------------------------------------------
@@ -88,6 +112,10 @@ def _read(name: str, value: Any) -> tuple[NDArray[Any], np.dtype[Any]]:
         array = _read_torch(name, value)
     elif kind == "jax":
         array = _read_jax(name, value)
+    elif kind == "cupy":
+        if why := missing():
+            raise _gpu_error(name, value, f"{why}; or copy it to the host with cupy.asnumpy")
+        array = import_module("cupy").asnumpy(value)
     else:
         array = _read_host(name, value)
     dtype = _promoted(name, array)
@@ -108,8 +136,9 @@ def _read(name: str, value: Any) -> tuple[NDArray[Any], np.dtype[Any]]:
 
 def _read_host(name: str, value: Any) -> NDArray[Any]:
     roots = _roots(value)
-    if "cupy" in roots or "cupyx" in roots or hasattr(value, "__cuda_array_interface__"):
-        raise _gpu_error(name, value, "copy it to the host, e.g. with cupy.asnumpy")
+    if "cupyx" in roots or hasattr(value, "__cuda_array_interface__"):
+        remedy = "pass a dense CuPy array or PyTorch tensor, or copy it to the host, e.g. with "
+        raise _gpu_error(name, value, f"its kind is not known: {remedy}cupy.asnumpy")
     if _is_sparse(value):
         raise TypeError(
             f"{name} is sparse ({_type_name(value)}), which is not supported: pass "
@@ -161,7 +190,10 @@ def _read_torch(name: str, value: Any) -> NDArray[Any]:
             f"{name} is sparse ({value.layout}), which is not supported: pass {name}.to_dense()"
         )
     if value.device.type != "cpu":
-        raise _gpu_error(name, value, f"pass {name}.cpu()", device=str(value.device))
+        cuda = value.device.type == "cuda"
+        if why := missing() if cuda else "only CPU and CUDA devices are known":
+            raise _gpu_error(name, value, f"{why}; or pass {name}.cpu()", device=str(value.device))
+        value = value.cpu()
     if value.dtype == torch.bfloat16:  # NumPy has no such dtype
         value = value.to(torch.float32)
     try:
@@ -180,14 +212,14 @@ def _read_jax(name: str, value: Any) -> NDArray[Any]:
         raise TypeError(f"{name} must be a 2-D array, got {_type_name(value)}")
     for device in value.devices():
         if device.platform != "cpu":
-            raise _gpu_error(name, value, "pass jax.device_get of it", device=str(device))
+            remedy = "JAX arrays are read on the CPU only: pass jax.device_get of it"
+            raise _gpu_error(name, value, remedy, device=str(device))
     return np.asarray(value)
 
 
 def _gpu_error(name: str, value: Any, remedy: str, device: str = "a GPU") -> DeviceError:
     return DeviceError(
-        f"{name} ({_type_name(value)}) is on {device}, and this version of ntkfast computes on the "
-        f"CPU only: {remedy}"
+        f"{name} ({_type_name(value)}) is on {device}, where ntkfast cannot compute: {remedy}"
     )
 
 
@@ -228,4 +260,20 @@ def _to_jax(result: NDArray[Any] | None) -> Any:
     return jax.device_put(result, jax.devices("cpu")[0])
 
 
+def _to_cuda_torch(device: int, result: Any) -> Any:
+    """Return a tensor on the device: over the same memory where the result lies there already."""
+    if result is None:
+        return None
+    return import_module("torch").as_tensor(result, device=f"cuda:{device}")
+
+
+def _to_cupy(device: int, result: Any) -> Any:
+    if result is None:
+        return None
+    cupy = import_module("cupy")
+    with cupy.cuda.Device(device):
+        return cupy.asarray(result)
+
+
 _WRITERS = {"numpy": _to_numpy, "torch": _to_torch, "jax": _to_jax}
+_DEVICE_WRITERS = {"torch": _to_cuda_torch, "cupy": _to_cupy}

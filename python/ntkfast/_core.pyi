@@ -69,6 +69,15 @@ def gram(
     isa: str,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[NDArray[Any] | None], list[NDArray[Any] | None]]: ...
+def device_job(
+    program: Program,
+    x: NDArray[Any],
+    z: NDArray[Any] | None,
+    ntk: bool,
+    threads: int,
+    isa: str,
+) -> object: ...
+def device_job_bytes(program: Program, n: int, m: int, d: int, itemsize: int) -> int: ...
 def diag(
     program: Program, x: NDArray[Any], nngp: bool, ntk: bool, threads: int = 1, isa: str = ""
 ) -> tuple[list[NDArray[Any] | None], list[NDArray[Any] | None]]: ...

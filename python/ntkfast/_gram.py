@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from . import _core, _memory
 from ._arrays import Prepared, prepare
+from ._device import kernels_on, resolve_device
 from ._gram_progress import gram_progress
 from ._resolution import program_for
 from ._text import one_line
@@ -41,13 +42,25 @@ class Kernels(NamedTuple):
 
 @overload
 def kernels_of(
-    nets: Mapping[Key, Network], X: Any, Z: Any = ..., *, kind: str = ..., threads: int | None = ...
+    nets: Mapping[Key, Network],
+    X: Any,
+    Z: Any = ...,
+    *,
+    kind: str = ...,
+    threads: int | None = ...,
+    device: str | None = ...,
 ) -> dict[Key, Any]: ...
 
 
 @overload
 def kernels_of(
-    nets: Sequence[Network], X: Any, Z: Any = ..., *, kind: str = ..., threads: int | None = ...
+    nets: Sequence[Network],
+    X: Any,
+    Z: Any = ...,
+    *,
+    kind: str = ...,
+    threads: int | None = ...,
+    device: str | None = ...,
 ) -> list[Any]: ...
 
 
@@ -58,6 +71,7 @@ def kernels_of(
     *,
     kind: str = "both",
     threads: int | None = None,
+    device: str | None = None,
 ) -> dict[Any, Any] | list[Any]:
     """Return the kernels of several networks from one pass over the pairs of rows.
 
@@ -76,6 +90,8 @@ def kernels_of(
         Which kernels; "both" gives `Kernels`.
     threads : int, optional
         Number of threads for this call.
+    device : {"auto", "cpu", "cuda", "cuda:<number>"}, optional
+        Where to compute, for this call.
 
     Returns
     -------
@@ -106,25 +122,37 @@ def kernels_of(
     for net in members:
         if not isinstance(net, Network):
             raise TypeError(f"kernels_of() takes networks, {got(net)} among them")
-    found = grams(members, X, Z, nngp=kind != "ntk", ntk=kind != "nngp", threads=threads)
+    wanted = {"nngp": kind != "ntk", "ntk": kind != "nngp"}
+    found = grams(members, X, Z, **wanted, threads=threads, device=device)
     results = found if kind == "both" else [getattr(each, kind) for each in found]
     return dict(zip(nets, results, strict=True)) if isinstance(nets, Mapping) else results
 
 
 def grams(
-    nets: Sequence[Network], X: Any, Z: Any, *, nngp: bool, ntk: bool, threads: int | None
+    nets: Sequence[Network],
+    X: Any,
+    Z: Any,
+    *,
+    nngp: bool,
+    ntk: bool,
+    threads: int | None,
+    device: str | None = None,
 ) -> list[Kernels]:
     """Return the kernels that are asked for, the other ones being None."""
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
     data = prepare(X, Z)
+    index = resolve_device(device, data.device)
     if not nets:
         return []
     with translated(nets, data):
         program = _program(nets, data, n_threads, isa)
-    _require_memory(program, data, len(nets) * (nngp + ntk), n_threads)
+    _require_memory(program, data, len(nets) * (nngp + ntk), n_threads, on_cpu=index is None)
     with translated(nets, data), gram_progress() as progress:
-        K, T = _core.gram(program, data.x, data.z, nngp, ntk, n_threads, isa, progress)
+        if index is None:
+            K, T = _core.gram(program, data.x, data.z, nngp, ntk, n_threads, isa, progress)
+        else:
+            K, T = kernels_on(index, program, data, nngp, ntk, n_threads, isa, progress)
     return [Kernels(data.wrap(k), data.wrap(t)) for k, t in zip(K, T, strict=True)]
 
 
@@ -145,13 +173,19 @@ def _program(nets: Sequence[Network], data: Prepared, threads: int, isa: str) ->
     return program_for([net.layers for net in nets], data.x, data.z, threads, isa)
 
 
-def _require_memory(program: _core.Program, data: Prepared, outputs: int, threads: int) -> None:
+def _require_memory(
+    program: _core.Program, data: Prepared, outputs: int, threads: int, *, on_cpu: bool
+) -> None:
+    """Refuse what would not fit in host memory; a device looks after its own."""
     n, d = data.x.shape
     m = n if data.z is None else data.z.shape[0]
     itemsize = data.x.dtype.itemsize
-    workspace = _core.workspace_bytes(program, n, m, d, itemsize, threads)
+    if on_cpu:
+        workspace = _core.workspace_bytes(program, n, m, d, itemsize, threads)
+    else:
+        workspace = _core.device_job_bytes(program, n, 0 if data.z is None else m, d, itemsize)
     _memory.require(
-        outputs * n * m * itemsize,
+        outputs * n * m * itemsize if data.device is None else 0,
         workspace,
         f"{outputs} kernel{'s' * (outputs > 1)} of shape ({n}, {m}) in {data.x.dtype}",
     )

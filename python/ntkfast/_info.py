@@ -15,7 +15,7 @@ import ntkfast
 from ntkfast import _core, cuda
 from ntkfast._memory import available_bytes
 from ntkfast._threads import resolve_threads
-from ntkfast.config import resolve_isa
+from ntkfast.config import config, resolve_isa
 from ntkfast.errors import DeviceError
 
 __all__ = ["collect", "engine"]
@@ -26,7 +26,7 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib")
 def engine(threads: int | None = None) -> dict[str, Any]:
     """Return what a kernel is computed with: device, instruction set, threads."""
     return {
-        "device": "cpu",
+        "device": config.device if config.device.startswith("cuda") else "cpu",
         "isa": resolve_isa() or _core.isa_available()[-1],
         "threads": resolve_threads(threads),
     }
@@ -142,7 +142,7 @@ def lines(info: dict[str, Any]) -> list[tuple[str, str]]:
 def _cuda_line(found: dict[str, Any]) -> str:
     if not found["available"]:
         return f"no: {found['reason']}"
-    return f"{', '.join(found['devices'])} (this version computes on the CPU only)"
+    return f"{', '.join(found['devices'])} (used with device='cuda')"
 
 
 def _library(entry: dict[str, Any]) -> str:

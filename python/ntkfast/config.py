@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from . import _core
+from ._device import device_name
 from ._validate import choice, got, known, whole_number
-from .errors import DeviceError
 
 __all__ = ["Config", "config", "resolve_isa"]
 
@@ -23,12 +23,7 @@ for _power, _letter in enumerate("kmgt", start=1):
 
 
 def _device(value: object) -> str:
-    if choice("config.device", value, ("auto", "cpu", "cuda")) == "cuda":
-        raise DeviceError(
-            'config.device="cuda" is not available: this version of ntkfast computes kernels on '
-            'the CPU only; use "auto" or "cpu"'
-        )
-    return str(value)
+    return device_name("config.device", value)
 
 
 def _threads(value: object) -> int | None:
@@ -86,8 +81,9 @@ class Config:
 
     Attributes
     ----------
-    device : {"auto", "cpu"}, default "auto"
-        Where kernels are computed; "cuda" raises `DeviceError` in this version.
+    device : {"auto", "cpu", "cuda", "cuda:<number>"}, default "auto"
+        Where kernels are computed; "auto" is where the arrays are. A CUDA device that cannot be
+        used raises `DeviceError`, which says why. The ``device`` argument of a call goes first.
     threads : int or None, default None
         None: ``NTKFAST_NUM_THREADS`` if set, else the cores this process may use (affinity,
         cgroup quota, ``OMP_NUM_THREADS``). The ``threads`` argument of a call goes first.

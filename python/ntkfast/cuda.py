@@ -1,8 +1,8 @@
 """CUDA devices and the reason when there are none.
 
-This version lists devices and computes on none: kernels are computed on the CPU. The CUDA extension
-is optional: a wheel may have been built without it, and a machine may lack a driver. Importing this
-module always works; :func:`reason` says what is missing.
+Kernels are computed on one where ``device="cuda"`` asks for it, or where their arrays are there.
+The CUDA extension is optional: a wheel may have been built without it, and a machine may lack a
+driver. Importing this module always works; :func:`reason` says what is missing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ except ImportError as error:
     _cuda = None
     _import_error = str(error)
 
-__all__ = ["Device", "devices", "is_available", "reason"]
+__all__ = ["Device", "device_count", "devices", "is_available", "is_built", "reason"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ def is_available() -> bool:
     Returns
     -------
     bool
-        False also where the wheel has no CUDA; :func:`reason` then says why. Kernels are computed
-        on the CPU either way.
+        False also where the wheel has no CUDA; :func:`reason` then says why.
 
     Notes
     -----
@@ -66,6 +65,38 @@ def is_available() -> bool:
     True
     """
     return not reason()
+
+
+def is_built() -> bool:
+    """Tell whether this build of ntkfast holds the CUDA extension, with a device or without.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> import ntkfast.cuda
+    >>> ntkfast.cuda.is_built() or not ntkfast.cuda.is_available()
+    True
+    """
+    return _cuda is not None
+
+
+def device_count() -> int:
+    """Count the CUDA devices that the driver shows; creates no context on them.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import ntkfast.cuda
+    >>> ntkfast.cuda.device_count() >= len(ntkfast.cuda.devices())
+    True
+    """
+    return 0 if _cuda is None else int(_cuda.device_count())
 
 
 def reason() -> str:

@@ -31,14 +31,16 @@ class Network:
 
     Every kernel method takes X of shape (n, d) and, where it has one, Z of shape (m, d), rows
     being samples: NumPy arrays and whatever converts to one (lists, numeric pandas tables), PyTorch
-    or JAX arrays on the CPU. The answer is of the same kind. float32 and float64 are computed as
-    given, float16 and bfloat16 in float32, integers and bools in float64; X and Z of different
-    dtypes in their common one. ``threads`` overrides `ntkfast.config` for one call.
+    tensors on the CPU or a CUDA device, CuPy arrays, JAX arrays on the CPU. The answer is of the
+    same kind, in the same memory. float32 and float64 are computed as given, float16 and bfloat16
+    in float32, integers and bools in float64; X and Z of different dtypes in their common one.
+    ``threads`` overrides `ntkfast.config` for one call.
 
     Every kernel method raises TypeError for another dtype or kind of array (sparse matrices,
     tensors that require gradients and JAX tracers among them), ValueError for another shape, NaN
     or infinity, `KernelOverflowError` when a kernel entry would be infinite in its dtype,
-    `DeviceError` for an array on a GPU, and `MemoryBudgetError` when the result would not fit.
+    `DeviceError` for a device that cannot be computed on, and `MemoryBudgetError` when the result
+    would not fit.
 
     Attributes
     ----------
@@ -84,7 +86,9 @@ class Network:
         """
         return serialization.to_dict(self)
 
-    def ntk(self, X: Any, Z: Any = None, *, threads: int | None = None) -> Any:
+    def ntk(
+        self, X: Any, Z: Any = None, *, threads: int | None = None, device: str | None = None
+    ) -> Any:
         """Return the neural tangent kernel.
 
         Parameters
@@ -96,6 +100,8 @@ class Network:
             where Z equals X.
         threads : int, optional
             Number of threads for this call.
+        device : {"auto", "cpu", "cuda", "cuda:<number>"}, optional
+            Where to compute, for this call; "auto", the default of `ntkfast.config`, is where X is.
 
         Returns
         -------
@@ -117,9 +123,11 @@ class Network:
         >>> SVC(kernel=nk.mlp(1, b_std=1.0).ntk, C=1e6).fit(X, y).predict(X).tolist()
         [1, 1, 0, 0]
         """
-        return self._gram(X, Z, nngp=False, ntk=True, threads=threads).ntk
+        return self._gram(X, Z, nngp=False, ntk=True, threads=threads, device=device).ntk
 
-    def nngp(self, X: Any, Z: Any = None, *, threads: int | None = None) -> Any:
+    def nngp(
+        self, X: Any, Z: Any = None, *, threads: int | None = None, device: str | None = None
+    ) -> Any:
         """Return the covariance of the network's output at initialisation.
 
         Parameters, result and errors are those of `ntk`.
@@ -131,9 +139,11 @@ class Network:
         array([[4.25, 2.25],
                [2.25, 1.25]])
         """
-        return self._gram(X, Z, nngp=True, ntk=False, threads=threads).nngp
+        return self._gram(X, Z, nngp=True, ntk=False, threads=threads, device=device).nngp
 
-    def kernels(self, X: Any, Z: Any = None, *, threads: int | None = None) -> Kernels:
+    def kernels(
+        self, X: Any, Z: Any = None, *, threads: int | None = None, device: str | None = None
+    ) -> Kernels:
         """Return both kernels, computed in one pass.
 
         Parameters and errors are those of `ntk`.
@@ -150,7 +160,7 @@ class Network:
         >>> k.ntk.shape, bool((k.ntk >= k.nngp).all())
         ((2, 2), True)
         """
-        return self._gram(X, Z, nngp=True, ntk=True, threads=threads)
+        return self._gram(X, Z, nngp=True, ntk=True, threads=threads, device=device)
 
     def summary(self, q: float = 1.0) -> Summary:
         """Return a table of what every layer does to a signal.
@@ -377,8 +387,8 @@ class Network:
         with translated([self], data):
             return approximations(self.layers, data.x, data.z, n_threads, resolve_isa())
 
-    def _gram(self, X: Any, Z: Any, *, nngp: bool, ntk: bool, threads: int | None) -> Kernels:
-        return grams([self], X, Z, nngp=nngp, ntk=ntk, threads=threads)[0]
+    def _gram(self, X: Any, Z: Any, **options: Any) -> Kernels:
+        return grams([self], X, Z, **options)[0]
 
 
 def serial(*layers: Layer | Network) -> Network:

@@ -6,16 +6,19 @@
 #include <stdexcept>
 #include <string>
 
+#include "errors.hpp"
+
 namespace ntkfast::cuda {
 
 inline void check(cudaError_t status, const char* call) {
-  if (status != cudaSuccess) {
-    // The runtime keeps the error for the next caller of cudaGetLastError: take it away, it is
-    // reported here.
-    (void)cudaGetLastError();
-    throw std::runtime_error(std::string(call) + ": " + cudaGetErrorName(status) + ", " +
-                             cudaGetErrorString(status));
-  }
+  if (status == cudaSuccess) return;
+  // The runtime keeps the error for the next caller of cudaGetLastError: take it away, it is
+  // reported here.
+  (void)cudaGetLastError();
+  const std::string message =
+      std::string(call) + ": " + cudaGetErrorName(status) + ", " + cudaGetErrorString(status);
+  if (status == cudaErrorMemoryAllocation) throw OutOfMemory(message);
+  throw std::runtime_error(message);
 }
 
 }  // namespace ntkfast::cuda

@@ -2,25 +2,16 @@
 
 #include <cuda_runtime.h>
 
+#include <chrono>
+
 #include "check.hpp"
+#include "resources.hpp"
 
 namespace ntkfast::cuda {
 namespace {
 
 // Never launched: its attributes tell whether this build holds code for a device.
 __global__ void probe_kernel() {}
-
-// Restores the caller's current device (PyTorch and CuPy share this per-thread state).
-class DeviceGuard {
- public:
-  DeviceGuard() { NTKFAST_CUDA_CHECK(cudaGetDevice(&previous_)); }
-  ~DeviceGuard() { (void)cudaSetDevice(previous_); }
-  DeviceGuard(const DeviceGuard&) = delete;
-  DeviceGuard& operator=(const DeviceGuard&) = delete;
-
- private:
-  int previous_ = 0;
-};
 
 std::string describe(cudaError_t status) {
   (void)cudaGetLastError();
@@ -57,6 +48,28 @@ std::vector<Device> devices() {
         {i, properties.name, properties.major, properties.minor, total_bytes, free_bytes});
   }
   return found;
+}
+
+std::vector<double> memory_seconds(int device, std::size_t bytes, bool copy, int repeats) {
+  const DeviceGuard guard(device);
+  const auto size = static_cast<std::int64_t>(bytes);
+  const DeviceBuffer<unsigned char> to(size), from(copy ? size : 0);
+  const Stream stream;
+  std::vector<double> seconds;
+  for (int k = 0; k < repeats; ++k) {
+    NTKFAST_CUDA_CHECK(cudaDeviceSynchronize());
+    const auto start = std::chrono::steady_clock::now();
+    if (copy) {
+      NTKFAST_CUDA_CHECK(
+          cudaMemcpyAsync(to.data(), from.data(), bytes, cudaMemcpyDeviceToDevice, stream.get()));
+    } else {
+      NTKFAST_CUDA_CHECK(cudaMemsetAsync(to.data(), k, bytes, stream.get()));
+    }
+    stream.synchronize();
+    seconds.push_back(
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return seconds;
 }
 
 std::string unavailable_reason() {

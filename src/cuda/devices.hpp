@@ -29,4 +29,8 @@ std::vector<Device> devices();
 // missing driver.
 std::string unavailable_reason();
 
+// Seconds to fill `bytes` of a device's memory (or, with `copy`, to copy them within it), each of
+// `repeats` times: what no kernel that writes as much can undercut.
+std::vector<double> memory_seconds(int device, std::size_t bytes, bool copy, int repeats);
+
 }  // namespace ntkfast::cuda

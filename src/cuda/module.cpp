@@ -4,6 +4,7 @@
 
 #include <tuple>
 
+#include "bindings.hpp"
 #include "devices.hpp"
 
 namespace py = pybind11;
@@ -25,9 +26,12 @@ std::vector<DeviceTuple> device_tuples() {
 PYBIND11_MODULE(_cuda, m) {
   // The first call of each may wait seconds for the driver: let other Python threads run meanwhile.
   using NoGil = py::call_guard<py::gil_scoped_release>;
-  m.doc() = "CUDA devices (private: use ntkfast.cuda)";
+  m.doc() = "CUDA devices and kernels (private: use ntkfast.cuda)";
   m.def("device_count", &ntkfast::cuda::device_count, NoGil());
   m.def("devices", &device_tuples, NoGil());
   m.def("unavailable_reason", &ntkfast::cuda::unavailable_reason, NoGil());
+  m.def("memory_seconds", &ntkfast::cuda::memory_seconds, py::arg("device"), py::arg("n_bytes"),
+        py::arg("copy"), py::arg("repeats"), NoGil());
+  register_gram(m);
   m.attr("architectures") = NTKFAST_CUDA_ARCHITECTURES;
 }

@@ -7,5 +7,6 @@ PYBIND11_MODULE(_core, module) {
   register_table(module);
   register_program(module);
   register_gram(module);
+  register_device(module);
   register_info(module);
 }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <numeric>
 #include <optional>
 
 #include "backend/blas.hpp"
@@ -103,7 +102,6 @@ class Gram {
     return std::make_unique<RowTables<T>>(program_, rows.p() + slab.begin, slab.end - slab.begin,
                                           slab.begin, name(left), threads_, options_.monitor);
   }
-  void prepare_rows();
   SideNumbers<T> side_numbers(const InputRows<T>& rows, const RepairPolicy& policy) const {
     return {rows.factors(), narrow<T>(rows.half_norm()), policy.template thresholds<T>(rows)};
   }
@@ -117,33 +115,16 @@ class Gram {
   const GramOptions& options_;
   const TileKernels<T>& kernels_;
   int threads_;
-  bool panels_at_hand_ = false;
   std::vector<double> anchor_;
   InputRows<T> x_;
   std::optional<InputRows<T>> z_;  // empty: symmetric
   SideNumbers<T> side_x_, side_z_;
 };
 
-// Rows with a common part are centred; others, in range, are left as they are.
-template <class T>
-void Gram<T>::prepare_rows() {
-  constexpr double kWorthCentering = 0.02;  // |anchor|^2: how much smaller products get
-  anchor_ = choose_anchor(x_, z_ ? &*z_ : nullptr, d_);
-  const double common = std::inner_product(anchor_.begin(), anchor_.end(), anchor_.begin(), 0.0);
-  if (common < kWorthCentering) {
-    x_.measure(threads_, options_.monitor);
-    if (z_) z_->measure(threads_, options_.monitor);
-    panels_at_hand_ = x_.in_product_range() && other().in_product_range();
-    if (panels_at_hand_) return;
-  }
-  panels_at_hand_ = keep_rows(n_, z_ ? m_ : 0, d_, sizeof(T));
-  x_.center(anchor_.data(), panels_at_hand_, threads_, options_.monitor);
-  if (z_) z_->center(anchor_.data(), panels_at_hand_, threads_, options_.monitor);
-}
-
 template <class T>
 void Gram<T>::run() {
-  prepare_rows();
+  anchor_ = prepare_rows(x_, z_ ? &*z_ : nullptr, d_, keep_rows(n_, z_ ? m_ : 0, d_, sizeof(T)),
+                         threads_, options_.monitor);
   // All tables are made once before anything is computed: an overflow is found here.
   const std::int64_t slab = slab_rows(program_, sizeof(T));
   const Tables whole_x = check_tables(x_, slab, true);
@@ -215,7 +196,7 @@ void Gram<T>::run_slabs(Range rows, Range cols, const RowTables<T>& left,
       left,       rows.begin,
       cols.begin, bind_program(program_, kernels_, left, right, wants_ntk(outputs_)),
       outputs_,   m_,
-      grid,       panels_at_hand_,
+      grid,       x_.at_hand(),
   };
   const auto tiles = make_tiles(rows, cols, grid, symmetric);
   Tasks tasks(static_cast<std::int64_t>(tiles.size()), threads_, options_.monitor);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -123,7 +124,7 @@ void InputRows<T>::center_row(std::int64_t i) {
 template <class T>
 const T* InputRows<T>::panel(std::int64_t i0, std::int64_t rows, std::int64_t k0, std::int64_t dk,
                              T* scratch, std::int64_t* ld) const {
-  if (anchor_ == nullptr || kept_) {
+  if (at_hand()) {
     *ld = d_;
     return (kept_ ? kept_.get() : x_) + i0 * d_ + k0;
   }
@@ -169,9 +170,29 @@ std::vector<double> choose_anchor(InputRows<T>& x, InputRows<T>* z, std::int64_t
   return anchor;
 }
 
+template <class T>
+std::vector<double> prepare_rows(InputRows<T>& x, InputRows<T>* z, std::int64_t d, bool keep,
+                                 int threads, const Monitor& monitor) {
+  constexpr double kWorthCentering = 0.02;  // |anchor|^2: how much smaller products get
+  std::vector<double> anchor = choose_anchor(x, z, d);
+  const double common = std::inner_product(anchor.begin(), anchor.end(), anchor.begin(), 0.0);
+  if (common < kWorthCentering) {
+    x.measure(threads, monitor);
+    if (z != nullptr) z->measure(threads, monitor);
+    if (x.in_product_range() && (z == nullptr || z->in_product_range())) return anchor;
+  }
+  x.center(anchor.data(), keep, threads, monitor);
+  if (z != nullptr) z->center(anchor.data(), keep, threads, monitor);
+  return anchor;
+}
+
 template class InputRows<float>;
 template class InputRows<double>;
 template std::vector<double> choose_anchor(InputRows<float>&, InputRows<float>*, std::int64_t);
 template std::vector<double> choose_anchor(InputRows<double>&, InputRows<double>*, std::int64_t);
+template std::vector<double> prepare_rows(InputRows<float>&, InputRows<float>*, std::int64_t, bool,
+                                          int, const Monitor&);
+template std::vector<double> prepare_rows(InputRows<double>&, InputRows<double>*, std::int64_t,
+                                          bool, int, const Monitor&);
 
 }  // namespace ntkfast::cpu

@@ -44,7 +44,10 @@ class InputRows {
 
   std::int64_t rows() const { return n_; }
   const double* p() const { return p_.data(); }
+  const double* inverse() const { return inverse_.data(); }
   const std::vector<double>& half_norm() const { return half_norm_; }
+  // Whether panel() needs no scratch memory.
+  bool at_hand() const { return anchor_ == nullptr || kept_; }
   // What a row of panel() has to be multiplied by to give v.
   std::vector<T> factors() const;
 
@@ -69,5 +72,12 @@ class InputRows {
 inline constexpr std::int64_t kAnchorRows = 128;
 template <class T>
 std::vector<double> choose_anchor(InputRows<T>& x, InputRows<T>* z, std::int64_t d);
+
+// The pass over x and z (null: x alone), after which panel() may be called: rows with a common part
+// are centred, and kept if `keep`; others, in range, are left as they are. Returns the anchor,
+// which must outlive both.
+template <class T>
+std::vector<double> prepare_rows(InputRows<T>& x, InputRows<T>* z, std::int64_t d, bool keep,
+                                 int threads, const Monitor& monitor);
 
 }  // namespace ntkfast::cpu

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "math/hostdev.hpp"
+#include "math/tau.hpp"
 #include "program/op.hpp"
 #include "program/pair_table.hpp"
 
@@ -18,7 +19,6 @@ namespace ntkfast::cpu {
 inline constexpr int kRowLength = 256;
 // Rows handled before results are stored: one cache line of floats in the mirrored direction.
 inline constexpr int kStripRows = 16;
-inline constexpr int kMaxConstants = 80;
 
 // One tile row in flight.
 template <class T>
@@ -48,15 +48,6 @@ struct Step {
   int even, odd;     // columns of each parity, of a Hermite series
   T constants[kMaxConstants];
   const PairTable<T>* table;  // of an activation given by one
-};
-
-// What happens to tau in a step.
-enum class TauMode : std::uint8_t {
-  None,   // no trainable layer so far, or the NTK is not asked for
-  Start,  // tau' = rho'                (first trainable layer)
-  Add,    // tau' = gain tau + rho'     (trainable layer)
-  Scale,  // tau' = gain tau            (activation, or a layer that is not trainable)
-  // A join adds what both values contribute (Add), or has the first alone to scale.
 };
 
 // What the load of a tile row needs of the row of x, and of the rows of z.

@@ -7,6 +7,13 @@
 #define NTKFAST_HD
 #endif
 
+// Arrays of numbers outside of functions that device code reads at an index known at run time only.
+#if defined(__CUDA_ARCH__)
+#define NTKFAST_NUMBERS __constant__
+#else
+#define NTKFAST_NUMBERS
+#endif
+
 #if defined(_MSC_VER)
 #define NTKFAST_INLINE NTKFAST_HD __forceinline
 #else

@@ -30,6 +30,9 @@ enum class OpKind : std::uint8_t {
   Output,         // hands value `in` to the sink as output number `out`
 };
 
+// Numbers of one op that are the same for every pair, at most.
+inline constexpr int kMaxConstants = 80;
+
 struct Op {
   static constexpr int kMaxParams = 4;
   OpKind kind;

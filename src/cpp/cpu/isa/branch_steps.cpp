@@ -19,7 +19,7 @@ void sum_step(const Step<T>& step, const TileRow<T>& row) {
     s_out[j] = sum_deficit<T, kSigned1, kSigned2>(s1[j], s2[j], a1, a2, b1[j], b2[j]);
     if constexpr (kMode == TauMode::Scale) tau_out[j] = a1 * b1[j] * tau1[j];
     if constexpr (kMode == TauMode::Add) {
-      tau_out[j] = a1 * b1[j] * tau1[j] + a2 * b2[j] * tau2[j];
+      tau_out[j] = sum_tau(a1, b1[j], tau1[j], a2, b2[j], tau2[j]);
     }
   }
 }
@@ -36,7 +36,7 @@ void product_step(const Step<T>& step, const TileRow<T>& row) {
     const T rho1 = correlation<T, kSigned1>(first), rho2 = correlation<T, kSigned2>(second);
     s_out[j] = product_deficit<T, kSigned1, kSigned2>(first, second);
     if constexpr (kMode == TauMode::Scale) tau_out[j] = tau1[j] * rho2;
-    if constexpr (kMode == TauMode::Add) tau_out[j] = tau1[j] * rho2 + rho1 * tau2[j];
+    if constexpr (kMode == TauMode::Add) tau_out[j] = product_tau(rho1, tau1[j], rho2, tau2[j]);
   }
 }
 

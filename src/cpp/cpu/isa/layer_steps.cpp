@@ -9,8 +9,9 @@ namespace {
 template <class T, TauMode kMode>
 NTKFAST_INLINE void update_tau(T gain, T rho, const T* in, T* out, int j) {
   if constexpr (kMode == TauMode::Start) out[j] = rho;
-  if constexpr (kMode == TauMode::Add) out[j] = gain * in[j] + rho;
-  if constexpr (kMode == TauMode::Scale) out[j] = gain * in[j];
+  if constexpr (kMode == TauMode::Add || kMode == TauMode::Scale) {
+    out[j] = dense_tau(kMode, gain, rho, in[j]);
+  }
 }
 
 template <class T, bool kSigned, bool kBias, TauMode kMode>
@@ -55,9 +56,9 @@ void standard_dense_step(const Step<T>& step, const TileRow<T>& row) {
     NTKFAST_INDEPENDENT
     for (int j = 0; j < row.n; ++j) {
       const T s = s_in[j];
-      const T own = (gi * g[j]) * correlation<T, kSigned>(s) + ei * e[j];
+      const T own = standard_own_part(gi, g[j], correlation<T, kSigned>(s), ei, e[j]);
       s_out[j] = affine_deficit<T, kSigned>(s, ri, ti, r[j], t[j]);
-      tau_out[j] = kTau ? (ri * r[j]) * tau_in[j] + own : own;
+      tau_out[j] = kTau ? dense_tau(TauMode::Add, ri * r[j], own, tau_in[j]) : own;
     }
   } else {
     const T share = step.constants[0];
@@ -66,7 +67,7 @@ void standard_dense_step(const Step<T>& step, const TileRow<T>& row) {
       const T s = s_in[j];
       const T own = share * correlation<T, kSigned>(s);
       s_out[j] = s;
-      tau_out[j] = kTau ? tau_in[j] + own : own;
+      tau_out[j] = kTau ? dense_tau(TauMode::Add, T(1), own, tau_in[j]) : own;
     }
   }
 }

@@ -4,6 +4,7 @@
 #include "cpu/isa/loops.hpp"
 #include "cpu/isa/steps.hpp"
 #include "math/activation_list.hpp"
+#include "math/input_deficit.hpp"
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -40,15 +41,13 @@ bool load(const T* product, RowScalars<T> i, RowArrays<T> j, int n, T* s, unsign
   int any = 0;
   NTKFAST_INDEPENDENT
   for (int k = 0; k < n; ++k) {
-    const T cosine = product[k] * (i.factor * j.factor[k]);
-    const T deficit = signed_deficit((i.half_norm + j.half_norm[k]) - cosine);
-    s[k] = deficit;
-    any |= T(2) * std::fabs(deficit) <= i.threshold + j.threshold[k] ? 1 : 0;
+    s[k] = input_deficit(product[k], i.factor, j.factor[k], i.half_norm, j.half_norm[k]);
+    any |= needs_repair(s[k], i.threshold, j.threshold[k]) ? 1 : 0;
   }
   if (any == 0) return false;
   NTKFAST_INDEPENDENT
   for (int k = 0; k < n; ++k) {
-    flag[k] = T(2) * std::fabs(s[k]) <= i.threshold + j.threshold[k] ? 1 : 0;
+    flag[k] = needs_repair(s[k], i.threshold, j.threshold[k]) ? 1 : 0;
   }
   return true;
 }
@@ -245,19 +244,25 @@ double center(const T* x, std::int64_t d, double a, const double* anchor, T* v) 
   });
 }
 
-// Rows of one norm are subtracted before they are scaled: equal rows are then exactly 0 apart,
-// which a x - b z, contracted to one fused operation, is not.
+template <Scales kScales, class T>
+double half_distance_of(const T* x, double a, const T* z, double b, std::int64_t d) {
+  return 0.5 * sum_of_squares(d, [=](std::int64_t k) {
+           return scaled_difference(kScales, static_cast<double>(x[k]), a,
+                                    static_cast<double>(z[k]), b);
+         });
+}
+
 template <class T>
 double half_distance(const T* x, double a, const T* z, double b, std::int64_t d) {
-  const auto left = [=](std::int64_t k) { return static_cast<double>(x[k]); };
-  const auto right = [=](std::int64_t k) { return static_cast<double>(z[k]); };
-  if (a == b) {
-    return 0.5 * sum_of_squares(d, [=](std::int64_t k) { return (left(k) - right(k)) * a; });
+  switch (compare_scales(a, b)) {
+    case Scales::Same:
+      return half_distance_of<Scales::Same>(x, a, z, b, d);
+    case Scales::Opposite:
+      return half_distance_of<Scales::Opposite>(x, a, z, b, d);
+    case Scales::Different:
+      break;
   }
-  if (a == -b) {
-    return 0.5 * sum_of_squares(d, [=](std::int64_t k) { return (left(k) + right(k)) * a; });
-  }
-  return 0.5 * sum_of_squares(d, [=](std::int64_t k) { return left(k) * a - right(k) * b; });
+  return half_distance_of<Scales::Different>(x, a, z, b, d);
 }
 
 template <class T>

@@ -112,7 +112,7 @@ constexpr double kExcess[kTerms][21] = {
      2.1344041905601048e-11,  -1.890601632960801e-11, 6.563754073312724e-12},
 };
 
-constexpr int kSign[kTerms] = {1, -1, 1, 1, 1, 1, -1, 1};
+NTKFAST_NUMBERS constexpr int kSign[kTerms] = {1, -1, 1, 1, 1, 1, -1, 1};
 
 template <class T>
 NTKFAST_INLINE T square_excess(const T* left, const T* right) {

@@ -89,7 +89,8 @@ struct Gabor {
   template <class T, bool kSigned>
   static NTKFAST_INLINE PairStep<T> pair(const T* /*constants*/, T s, const T* left,
                                          const T* right) {
-    using gaussian_detail::kExcess, gaussian_detail::kInverse;
+    using gaussian_detail::kExcess;
+    using gaussian_detail::kInverse;
     constexpr int terms = std::is_same_v<T, float> ? 3 : 6;
     const T m = kSigned ? std::fabs(s) : s;
     const T rho = T(1) - m;

@@ -11,7 +11,7 @@ namespace ntkfast::inline NTKFAST_ISA::gelu_detail {
 
 constexpr int kTerms = 15;
 constexpr int kFloatTerms = 7;
-constexpr int kSign[kTerms] = {-1, 1, -1, 1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1};
+NTKFAST_NUMBERS constexpr int kSign[kTerms] = {-1, 1, -1, 1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1};
 constexpr double kExcess[kTerms][35] = {
     {0.3501287220407061,      0.7470105326554439,      0.2733910921766093,
      -0.11279254996613083,    -0.12453087151879942,    -0.058984326762928245,

@@ -1,0 +1,6 @@
+// What the bindings of ntkfast._cuda share.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+void register_gram(pybind11::module_& module);

@@ -1,0 +1,153 @@
+// Gram matrices for Python. Jobs come from ntkfast._core as capsules of plain data.
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings.hpp"
+#include "bindings/job_capsule.hpp"
+#include "errors.hpp"
+#include "gram.hpp"
+
+namespace py = pybind11;
+using ntkfast::cuda::GramSettings;
+using ntkfast::device::HostJob;
+
+namespace {
+
+// A matrix in memory of a device; other libraries take it without a copy.
+struct DeviceArray {
+  std::shared_ptr<void> memory;
+  py::ssize_t rows, cols;
+  bool is_double;
+  int device;
+
+  // https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html. All work on the matrix
+  // has been waited for: there is no stream to name.
+  py::dict interface() const {
+    py::dict result;
+    result["shape"] = py::make_tuple(rows, cols);
+    result["typestr"] = is_double ? "<f8" : "<f4";
+    result["data"] = py::make_tuple(reinterpret_cast<std::uintptr_t>(memory.get()), false);
+    result["strides"] = py::none();
+    result["stream"] = py::none();
+    result["version"] = 3;
+    return result;
+  }
+};
+
+using Results = std::vector<std::optional<py::object>>;
+
+// Runs on the calling thread without the GIL: takes it for a moment, so that Ctrl-C works.
+std::function<void(std::int64_t, std::int64_t)> make_monitor(const py::object& progress) {
+  return [&progress](std::int64_t done, std::int64_t total) {
+    const py::gil_scoped_acquire gil;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    if (!progress.is_none()) progress(done, total);
+  };
+}
+
+template <class T>
+py::array_t<T> host_matrix(py::ssize_t rows, py::ssize_t cols) {
+  const auto n = static_cast<std::size_t>(rows), m = static_cast<std::size_t>(cols);
+  if (m != 0 && n > PY_SSIZE_T_MAX / sizeof(T) / m) throw std::bad_alloc();
+  void* const memory = ntkfast::cuda::allocate_pinned(n * m * sizeof(T));
+  if (memory == nullptr) throw std::bad_alloc();
+  return py::array_t<T>({rows, cols}, static_cast<T*>(memory),
+                        py::capsule(memory, ntkfast::cuda::free_pinned));
+}
+
+template <class T>
+std::pair<Results, Results> to_host(const HostJob<T>& job, const GramSettings& settings) {
+  Results nngp, ntk;
+  std::vector<ntkfast::device::DeviceOutput<T>> pointers;
+  const auto add = [&](Results& results, bool wanted) -> T* {
+    if (!wanted) {
+      results.emplace_back(std::nullopt);
+      return nullptr;
+    }
+    auto matrix = host_matrix<T>(job.left.count, job.right.count);
+    T* const data = matrix.mutable_data();
+    results.emplace_back(std::move(matrix));
+    return data;
+  };
+  for (int k = 0; k < job.outputs; ++k) {
+    T* const first = add(nngp, settings.nngp);
+    pointers.push_back({first, add(ntk, settings.ntk)});
+  }
+  const py::gil_scoped_release release;
+  ntkfast::cuda::gram_to_host(job, pointers, settings);
+  return {std::move(nngp), std::move(ntk)};
+}
+
+template <class T>
+std::pair<Results, Results> on_device(const HostJob<T>& job, const GramSettings& settings) {
+  std::vector<ntkfast::cuda::DeviceMatrices<T>> matrices;
+  {
+    const py::gil_scoped_release release;
+    matrices = ntkfast::cuda::gram_on_device(job, settings);
+  }
+  Results nngp, ntk;
+  const auto add = [&](Results& results, std::shared_ptr<T> memory, bool wanted) {
+    if (!wanted) {
+      results.emplace_back(std::nullopt);
+    } else {
+      results.emplace_back(py::cast(DeviceArray{std::move(memory), job.left.count, job.right.count,
+                                                sizeof(T) == 8, settings.device}));
+    }
+  };
+  for (auto& each : matrices) {
+    add(nngp, std::move(each.nngp), settings.nngp);
+    add(ntk, std::move(each.ntk), settings.ntk);
+  }
+  return {std::move(nngp), std::move(ntk)};
+}
+
+template <class T>
+std::pair<Results, Results> run(const HostJob<T>& job, const GramSettings& settings, bool host) {
+  return host ? to_host(job, settings) : on_device(job, settings);
+}
+
+std::pair<Results, Results> gram(const py::capsule& job, bool nngp, bool ntk, int device, bool host,
+                                 std::int64_t block_edge, const py::object& progress) {
+  const GramSettings settings{device, nngp, ntk, block_edge, make_monitor(progress)};
+  if (const auto* single = ntkfast::device::job_in_capsule<float>(job)) {
+    return run(*single, settings, host);
+  }
+  if (const auto* twofold = ntkfast::device::job_in_capsule<double>(job)) {
+    return run(*twofold, settings, host);
+  }
+  throw py::type_error("job must come from ntkfast._core of the same build");
+}
+
+std::vector<double> time_gram(const py::capsule& job, bool nngp, bool ntk, int device,
+                              int repeats) {
+  const GramSettings settings{device, nngp, ntk, 0, {}};
+  const auto* single = ntkfast::device::job_in_capsule<float>(job);
+  const auto* twofold = ntkfast::device::job_in_capsule<double>(job);
+  if (single == nullptr && twofold == nullptr) {
+    throw py::type_error("job must come from ntkfast._core of the same build");
+  }
+  const py::gil_scoped_release release;
+  return single != nullptr ? ntkfast::cuda::time_gram(*single, settings, repeats)
+                           : ntkfast::cuda::time_gram(*twofold, settings, repeats);
+}
+
+}  // namespace
+
+void register_gram(py::module_& module) {
+  py::register_exception<ntkfast::cuda::OutOfMemory>(module, "OutOfMemoryError", PyExc_MemoryError);
+  py::class_<DeviceArray>(module, "DeviceArray", "A matrix in memory of a CUDA device.")
+      .def_property_readonly("__cuda_array_interface__", &DeviceArray::interface)
+      .def_property_readonly("shape",
+                             [](const DeviceArray& a) { return py::make_tuple(a.rows, a.cols); })
+      .def_readonly("device", &DeviceArray::device);
+  module.def("gram", &gram, py::arg("job"), py::arg("nngp"), py::arg("ntk"), py::arg("device"),
+             py::arg("host"), py::arg("block_edge"), py::arg("progress"));
+  module.def("time_gram", &time_gram, py::arg("job"), py::arg("nngp"), py::arg("ntk"),
+             py::arg("device"), py::arg("repeats"));
+}

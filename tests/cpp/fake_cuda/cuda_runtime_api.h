@@ -1,0 +1,110 @@
+// The few calls of the CUDA runtime that src/cuda/gram.cpp makes, with the memory of the host for
+// that of a device. Everything happens at once: what is tested is which memory is taken, read,
+// written and given back, not the order of streams.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+
+enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorUnknown = 999 };
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
+using cudaStream_t = int*;
+inline constexpr unsigned cudaStreamNonBlocking = 1, cudaHostAllocPortable = 1;
+
+namespace fake_cuda {
+
+struct State {
+  std::map<void*, std::size_t> memory;  // of the device
+  int streams = 0, current = 0;
+  std::size_t total = std::size_t{8} << 30;
+  std::size_t largest_use = 0;
+  int calls_until_failure = -1;  // of what may fail; -1: never
+
+  std::size_t used() const {
+    std::size_t sum = 0;
+    for (const auto& [at, size] : memory) sum += size;
+    return sum;
+  }
+  cudaError_t next() {
+    if (calls_until_failure == 0) return cudaErrorUnknown;
+    if (calls_until_failure > 0) --calls_until_failure;
+    return cudaSuccess;
+  }
+};
+
+inline State& state() {
+  static State instance;
+  return instance;
+}
+
+}  // namespace fake_cuda
+
+inline const char* cudaGetErrorName(cudaError_t) { return "cudaErrorFake"; }
+inline const char* cudaGetErrorString(cudaError_t) { return "imitated failure"; }
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = fake_cuda::state().current;
+  return cudaSuccess;
+}
+inline cudaError_t cudaSetDevice(int device) {
+  fake_cuda::state().current = device;
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  *total = fake_cuda::state().total;
+  *free = *total - fake_cuda::state().used();
+  return fake_cuda::state().next();
+}
+inline cudaError_t cudaMalloc(void** memory, std::size_t size) {
+  auto& state = fake_cuda::state();
+  if (state.next() != cudaSuccess) return cudaErrorMemoryAllocation;
+  if (state.used() + size > state.total) return cudaErrorMemoryAllocation;
+  *memory = std::malloc(size);
+  std::memset(*memory, 0xff, size);  // NaN: what is read before it is written is seen
+  state.memory[*memory] = size;
+  if (state.used() > state.largest_use) state.largest_use = state.used();
+  return cudaSuccess;
+}
+inline cudaError_t cudaFree(void* memory) {
+  if (memory != nullptr && fake_cuda::state().memory.erase(memory) == 1) std::free(memory);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemcpy(void* to, const void* from, std::size_t size, cudaMemcpyKind) {
+  if (fake_cuda::state().next() != cudaSuccess) return cudaErrorUnknown;
+  std::memcpy(to, from, size);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
+                                     std::size_t from_pitch, std::size_t width, std::size_t height,
+                                     cudaMemcpyKind, cudaStream_t) {
+  if (fake_cuda::state().next() != cudaSuccess || width > to_pitch || width > from_pitch) {
+    return cudaErrorUnknown;
+  }
+  for (std::size_t row = 0; row < height; ++row) {
+    std::memcpy(static_cast<char*>(to) + row * to_pitch,
+                static_cast<const char*>(from) + row * from_pitch, width);
+  }
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  if (fake_cuda::state().next() != cudaSuccess) return cudaErrorUnknown;
+  *stream = &++fake_cuda::state().streams;
+  return cudaSuccess;
+}
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaDeviceSynchronize() { return fake_cuda::state().next(); }
+inline cudaError_t cudaStreamDestroy(cudaStream_t) {
+  --fake_cuda::state().streams;
+  return cudaSuccess;
+}
+inline cudaError_t cudaHostAlloc(void** memory, std::size_t size, unsigned) {
+  if (fake_cuda::state().next() != cudaSuccess) return cudaErrorMemoryAllocation;
+  *memory = std::malloc(size);
+  return cudaSuccess;
+}
+inline cudaError_t cudaFreeHost(void* memory) {
+  std::free(memory);
+  return cudaSuccess;
+}
