@@ -36,8 +36,7 @@ void activation_step(const Step<T>& step, const TileRow<T>& row) {
   NTKFAST_INDEPENDENT
   for (int j = 0; j < row.n; ++j) {
     T right[kColumns];
-    unrolled<Dual::kColumns>([&](auto k)
-                                 __attribute__((always_inline)) { right[k] = table[k][j]; });
+    unrolled<Dual::kColumns>([&](auto k) NTKFAST_INLINE_LAMBDA { right[k] = table[k][j]; });
     const auto next = Dual::template pair<T, kSigned>(constants, s_in[j], left, right);
     s_out[j] = next.s;
     if constexpr (kTau) tau_out[j] = next.gain * tau_in[j];
