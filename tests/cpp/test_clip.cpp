@@ -94,14 +94,51 @@ constexpr double kHardtanh[] = {-1, 1}, kRelu6[] = {0, 6}, kSkew[] = {-0.25, 3};
 
 }  // namespace
 
-TEST_CASE("the quadrature rule integrates polynomials and a bell") {
-  const auto both = ntkfast::integrate<double>([](double t, double& one, double& two) {
-    one = std::pow(t, 40);
-    two = std::exp(-8 * t * t);
-  });
-  CHECK(both.first == doctest::Approx(1. / 41).epsilon(1e-14));
-  CHECK(both.second ==
-        doctest::Approx(std::sqrt(M_PI / 32) * std::erf(std::sqrt(8.))).epsilon(1e-14));
+TEST_CASE_TEMPLATE("the quadrature rules integrate polynomials", T, float, double) {
+  using ntkfast::clip_detail::kShort;
+  const auto check = [](auto rule) {
+    using Rule = decltype(rule);
+    for (int power = 0; power < 2 * Rule::kNodes; ++power) {
+      double sum = 0;
+      for (int i = 0; i < Rule::kNodes; ++i) {
+        sum += static_cast<double>(Rule::kWeight[i]) *
+               std::pow(static_cast<double>(Rule::kNode[i]), power);
+      }
+      CHECK(std::fabs(sum * (power + 1) - 1) <= 8 * kUnit<T> * (power + 1));
+    }
+  };
+  check(ntkfast::GaussLegendre<T, kShort<T>>{});
+  check(ntkfast::GaussLegendre<T, ntkfast::clip_detail::kLong<T>>{});
+}
+
+TEST_CASE_TEMPLATE("the normal distribution near its middle", T, float, double) {
+  for (double y = 0.01; y <= 0.8; y += 0.01) {
+    const T rounded = static_cast<T>(y);
+    const double exact = static_cast<double>(rounded);
+    const double want = std::sqrt(M_PI / 2) * std::erf(exact * M_SQRT1_2) / exact;
+    const T got = ntkfast::clip_detail::normal_over_argument(rounded * rounded);
+    CHECK(std::fabs(static_cast<double>(got) / want - 1) <= 4 * kUnit<T> + 2 * kUnit<double>);
+  }
+}
+
+TEST_CASE_TEMPLATE("both ways from one end of rho to the other agree where they meet", T, float,
+                   double) {
+  const double meet = ntkfast::clip_detail::kSwitch;
+  for (const double* params : {kHardtanh, kRelu6, kSkew}) {
+    for (const double p : {0.3, 1.0, 4.0, 40.0}) {
+      for (const double ratio : {1.0, 1.2, 7.0}) {
+        for (const double sign : {1.0, -1.0}) {
+          const double step = 4 * kUnit<T>;
+          const auto below = pair<T>(params, p, ratio * p, sign * meet * (1 - step));
+          const auto above = pair<T>(params, p, ratio * p, sign * meet * (1 + step));
+          // Each within its bound, and what 8 u of s move.
+          const double chi = std::fmax(1, 10 * p);
+          CHECK(distance(below.s, above.s) <= 2 * deficit_bound<T>(above.s, chi));
+          CHECK(std::fabs(below.gain - above.gain) <= 16 * kUnit<T> * chi);
+        }
+      }
+    }
+  }
 }
 
 TEST_CASE_TEMPLATE("the scaled complementary error function", T, float, double) {

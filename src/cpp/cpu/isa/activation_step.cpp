@@ -3,6 +3,7 @@
 #include "cpu/isa/loops.hpp"
 #include "cpu/isa/steps.hpp"
 #include "math/activation_list.hpp"
+#include "math/unrolled.hpp"
 
 namespace ntkfast::cpu::NTKFAST_ISA {
 namespace {
@@ -35,7 +36,7 @@ void activation_step(const Step<T>& step, const TileRow<T>& row) {
   NTKFAST_INDEPENDENT
   for (int j = 0; j < row.n; ++j) {
     T right[kColumns];
-    for (int k = 0; k < Dual::kColumns; ++k) right[k] = table[k][j];
+    unrolled<Dual::kColumns>([&](auto k) NTKFAST_INLINE_LAMBDA { right[k] = table[k][j]; });
     const auto next = Dual::template pair<T, kSigned>(constants, s_in[j], left, right);
     s_out[j] = next.s;
     if constexpr (kTau) tau_out[j] = next.gain * tau_in[j];

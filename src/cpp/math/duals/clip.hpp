@@ -15,21 +15,27 @@
 //   (r - r')^2 m(min) + int_x^y (c - r' z)^2 + (c - c')^2 tail(max),   m(x) = int_0^x z^2,
 // all against the normal density, with x < y; a sum of squares, the middle one by Gauss-Legendre.
 //
-// H has essential singularities at v = 0 and varies on the scales |a_k - b_l|, which may be as near
-// as the norms of two rows are. Its terms are F(v^2) (1 - loss), loss = 1 - exp(-(a_k - b_l)^2 / (2
-// v^2)), with F smooth. The moments of loss against the first three Taylor terms of F are closed
-// (erfc); what is left is smooth to the order v^6 and goes to Gauss-Legendre. Where p is large all
-// four terms are near 1: the sum is taken of their distances from 1; and where v is well above all
-// knots, E(v) is the integral of the joint density over the box, not a difference from E(0).
+// With t = tan(theta / 2), y = t^2, dtheta = 2 dt / (1 + y), a term of H is
+//   exp(-((a^2 + b^2) / 4 + (a - b)^2 / (8 y) + (a + b)^2 y / 8)),
+// with an essential singularity at y = 0 on the scale |a - b|, which may be as near to 0 as the
+// norms of two rows are. Two ways, of which a select takes one:
+//   1 - |rho| <= 0.29, t <= 0.42: exp(-(a + b)^2 y / 8) / (1 + y)^2 in powers of y; the moments of
+//     exp(-(a - b)^2 / (8 y)) against those are closed (erfc). Where p is large all four terms are
+//     near 1, so the sum is taken of their distances from 1; and where t is well above all knots,
+//     E(v) is the integral of the joint density over the box, not a difference from E(0).
+//   else: from rho = 0, where K' and E are products, by Gauss-Legendre in t from t to 1, smooth
+//     there,
+//     E(v) = E(0) E'(0) + (1 / 2 pi) int H dtheta,
+//     K' / (p p') = m m' + rho E(v) - (1 / 2 pi) int cos(theta) H dtheta,  m the mean of phi / p.
 //
-// Error bounds for exact s and p, measured on 150 random entries per dtype against 34 digits: norms
-// from 1e-5 to 1e5 in any mix, (lo, hi) = (-1, 1), (0, 6), (-1, 3), (-0.1, 5), m from 1e-12 to 1,
-// both signs; u the unit roundoff, chi the root of the product of the gains of the two rows, at
-// least 1:
+// Error bounds for exact s and p, measured on 6000 random entries per dtype against 18 digits of 1
+// - |rho'|: norms from 1e-5 to 1e7, (lo, hi) = (-1, 1), (0, 6), (-1, 3), (-0.1, 5), (0, 1), m from
+// 1e-12 to 1, both signs; u the unit roundoff, chi the root of the product of the gains of the two
+// rows, at least 1:
 //   |error of 1 -+ rho'| <= 11 u sqrt(2 (1 -+ rho')),   |error of the gain| <= 8 u chi
-// for norms of a ratio up to 100. Beyond that, with the larger row saturated, the terms of H
-// cancel: 90 u and 16 u chi were seen at a ratio of 4000. The gain near rho = 1 is large, about p /
-// hi.
+// for norms of a ratio up to 30. Beyond that, with the larger row saturated, the terms of H cancel:
+// 35 u and 14 u chi were seen at ratios up to 100, and with both rows far beyond their levels (p
+// above 1e4) 720 u. The gain near rho = 1 is large, about p / hi.
 #pragma once
 
 #include <cmath>
@@ -39,6 +45,7 @@
 #include "math/duals/dual.hpp"
 #include "math/exponential.hpp"
 #include "math/gauss_legendre.hpp"
+#include "math/unrolled.hpp"
 
 namespace ntkfast::inline NTKFAST_ISA {
 
@@ -97,9 +104,45 @@ inline double second_moment(double x) {
   return x * x * x * sum / std::sqrt(2 * M_PI);
 }
 
-// One half line of one row: knot, sqrt(m), tail, probability between 0 and the knot, height c.
-enum Knot { kPlace, kRootMoment, kTail, kInside, kHeight };
-constexpr int kKnot = 5;
+// (Phi(y) - 1 / 2) sqrt(2 pi) / y, of y^2, for |y| <= 0.8: Taylor's series; truncation below u.
+template <class T>
+NTKFAST_INLINE T normal_over_argument(T y2) {
+  constexpr int terms = std::is_same_v<T, float> ? 6 : 12;
+  constexpr double c[] = {1.,
+                          -1. / 6,
+                          1. / 40,
+                          -1. / 336,
+                          1. / 3456,
+                          -1. / 42240,
+                          1. / 599040,
+                          -1. / 9676800,
+                          1. / 175472640,
+                          -1. / 3530096640.,
+                          1. / 78033715200.,
+                          -1. / 1880240947200.};
+  T coefficient[terms] = {};
+  for (int k = 0; k < terms; ++k) coefficient[k] = static_cast<T>(c[k]);
+  return polynomial(coefficient, y2);
+}
+
+// Nodes of the quadratures over a short piece and from rho = 0; terms of the series in y.
+template <class T>
+constexpr int kShort = std::is_same_v<T, float> ? 3 : 6;
+template <class T>
+constexpr int kLong = std::is_same_v<T, float> ? 6 : 13;
+template <class T>
+constexpr int kSeries = std::is_same_v<T, float> ? 10 : 20;
+// 1 - |rho| where the ways change; |a - b| / (sqrt(8) t) below which the box is integrated.
+constexpr double kSwitch = 0.29289321881345248;
+
+constexpr double kBox = 0.35;
+
+// One half line of one row: knot x, integrals of 1, z and z^2 against the density from 0 to x, of
+// the last its root; the same beyond x; height c.
+enum Knot { kPlace, kInside, kBell, kRootMoment, kTail, kTailBell, kTailMoment, kHeight };
+constexpr int kKnot = 8;
+
+constexpr double kDensity = 0.398942280401432678, kOverTwoPi = 0.159154943091895336;
 
 // What one half line adds to D.
 template <class T>
@@ -109,56 +152,87 @@ NTKFAST_INLINE T half_line(const T* l, T rl, const T* r, T rr) {
   const T height = left_first ? l[kHeight] : r[kHeight], slope = left_first ? rr : rl;
   const T root = left_first ? l[kRootMoment] : r[kRootMoment];
   const T tail = left_first ? r[kTail] : l[kTail];
-  // The density falls by 17 digits over `reach`.
-  const T reach = T(80) / (std::sqrt(x * x + T(80)) + x);
-  const T length = y - x < reach ? y - x : reach;
-  const T start = height - slope * x, fall = slope * length;
-  const auto middle = integrate<T>([=](T t, T& sum, T&) {
-    const T gap = start - fall * t, z = x + length * t;
-    sum = gap * gap * exponential(T(-0.5) * (z * z));
+  const T length = y - x;
+  const T limit = T(0.3) * (y < T(1) ? y : T(1));
+  // Long pieces: the difference of the integrals of both rows.
+  const bool outside = y > T(1);
+  const T inside = std::fabs(outside ? l[kTail] - r[kTail] : l[kInside] - r[kInside]);
+  const T bell = std::fabs(outside ? l[kTailBell] - r[kTailBell] : l[kBell] - r[kBell]);
+  const T near_moment = (slope * std::fabs(l[kRootMoment] - r[kRootMoment])) *
+                        (slope * (l[kRootMoment] + r[kRootMoment]));
+  const T moment =
+      outside ? (slope * slope) * std::fabs(l[kTailMoment] - r[kTailMoment]) : near_moment;
+  const T apart = (height * height) * inside + (moment - T(2) * slope * height * bell);
+  const T step = length < limit ? length : limit;
+  const T start = height - slope * x, fall = slope * step;
+  T sum = 0;
+  using Rule = GaussLegendre<T, kShort<T>>;
+  unrolled<Rule::kNodes>([&](auto i) NTKFAST_INLINE_LAMBDA {
+    const T gap = start - fall * Rule::node(i), z = x + step * Rule::node(i);
+    sum += Rule::weight(i) * (gap * gap * decay(T(0.5) * (z * z)).value);
   });
+  const T middle = length < limit ? T(kDensity) * (step * sum) : apart;
   const T inner = (rl - rr) * root, outer = l[kHeight] - r[kHeight];
-  constexpr T density = T(0.398942280401432678);
-  return T(0.5) * (inner * inner + density * (length * middle.first) + outer * outer * tail);
+  return T(0.5) * (inner * inner + middle + outer * outer * tail);
 }
 
-// One of the four terms of H: its distances, and the Taylor terms of F.
+// One of the four terms of H, exp(-(sum + far / y + near y)).
 template <class T>
 struct Corner {
-  T sign, half_d2, kappa, f0, f1, f2;
-  bool near;  // else it is nothing
+  T sum, far, near;
 };
 
-// The closed part of both integrals of one corner; v > 0 but for rounding.
+// What is lost of the two integrals from 0 to t because a term is not 1, by its series in y.
 template <class T>
-NTKFAST_INLINE TwoIntegrals<T> closed_part(const Corner<T>& corner, T d, T v, T z) {
-  const T capped = z < Complement<T>::kFar ? z : Complement<T>::kFar;
-  const auto bell = decay(capped * capped);
-  const T v2 = v * v, d2 = d * d;
-  const T spread = d * T(1.2533141373155002512) * (bell.value * scaled_erfc(capped));
-  // moments of loss and of 1 - loss against v^0, v^2, v^4, v^6
-  const T power1 = v * v2, power2 = power1 * v2, power3 = power2 * v2;
-  const T loss0 = v * bell.loss + spread, bell0 = v * bell.value - spread;
-  const T loss1 = (power1 * bell.loss + d2 * bell0) * T(1. / 3);
-  const T bell1 = (power1 * bell.value - d2 * bell0) * T(1. / 3);
-  const T loss2 = (power2 * bell.loss + d2 * bell1) * T(1. / 5);
-  const T bell2 = (power2 * bell.value - d2 * bell1) * T(1. / 5);
-  const T loss3 = (power3 * bell.loss + d2 * bell2) * T(1. / 7);
-  const T scale = corner.near ? -corner.f0 : T(0);
-  return {scale * (loss0 + (corner.f1 * loss1 + corner.f2 * loss2)),
-          scale * T(0.5) * (loss1 + (corner.f1 * loss2 + corner.f2 * loss3))};
+struct Lost {
+  T plain, weighted;
+};
+
+template <class T>
+NTKFAST_INLINE Lost<T> lost(const Corner<T>& c, T z, T t, T theta, T segment) {
+  const T y = t * t, twice = T(2) * (z * z);
+  const auto bell = decay(z * z), outer = decay(c.sum);
+  const T spread = T(1.7724538509055160273) * z * (bell.value * scaled_erfc(z));
+  const T rise = c.near * y;
+  T moment = bell.value - spread;  // of exp(-far / y), over t^(2 k + 1)
+  T power = 1;                     // (-y)^k
+  T before = 0, term = 0;          // of the series, less those of 1 / (1 + y)^2
+  T first = bell.loss + spread, second = 0, first_loss = 0, second_loss = 0;
+  unrolled<kSeries<T>>([&](auto index) NTKFAST_INLINE_LAMBDA {
+    constexpr int k = index;
+    constexpr T shrink = T(1) / T(2 * k + 3);
+    const T fed = twice * moment, next_moment = (bell.value - fed) * shrink;
+    const T next_power = -y * power;
+    first_loss += T(k + 2) * shrink * next_power;
+    second_loss += T(k + 1) * shrink * power;
+    first += (T(k + 2) * shrink * next_power) * fed - term * moment;
+    second += (T(k + 1) * shrink * power) * fed - term * next_moment;
+    const T next = (T(k + 2) * y + rise) * term + rise * (y * before + power);
+    before = term;
+    term = next * T(-1. / (k + 1));
+    power = next_power;
+    moment = next_moment;
+  });
+  first += first_loss * bell.loss;
+  second += second_loss * bell.loss;
+  const T scale = T(2) * t * outer.value, weighted = scale * y * second;
+  return {outer.loss * theta + (scale * first + weighted), outer.loss * segment + T(2) * weighted};
 }
 
-// E(v) where v is well above the knots, from the joint density, which hardly varies over the box.
+// E where theta is well above all knots: the joint density hardly varies over the box. The knots
+// of `a` are the smaller ones.
 template <class T>
-NTKFAST_INLINE T box_probability(const T (&a)[2][kKnot], const T (&b)[2][kKnot], T v2, T sine) {
-  const T width = a[0][kPlace] + a[1][kPlace], height = b[0][kPlace] + b[1][kPlace];
-  const T steep = T(-0.5) / v2, flat = T(-0.5) / (T(4) - v2);
-  const T mean = mean_over_square<T>([&](T t, T u) {
-    const T z = width * t - a[0][kPlace], y = height * u - b[0][kPlace];
-    return exponential(steep * ((z - y) * (z - y)) + flat * ((z + y) * (z + y)));
+NTKFAST_INLINE T box_probability(const T (&a)[2][kKnot], const T (&b)[2][kKnot], T rho, T sine) {
+  using Rule = GaussLegendre<T, kShort<T>>;
+  const T width = a[0][kPlace] + a[1][kPlace], over = T(1) / sine;
+  T sum = 0;
+  unrolled<Rule::kNodes>([&](auto i) NTKFAST_INLINE_LAMBDA {
+    const T x = width * Rule::node(i) - a[0][kPlace];
+    const T high = (b[1][kPlace] - rho * x) * over, low = (b[0][kPlace] + rho * x) * over;
+    const T both = high * normal_over_argument(high * high) + low * normal_over_argument(low * low);
+    sum += Rule::weight(i) * (decay(T(0.5) * (x * x)).value * both);
   });
-  return width * (height * (T(0.159154943091895336) / sine * mean));
+  return T(kOverTwoPi) * (width * sum);
 }
 
 }  // namespace clip_detail
@@ -167,7 +241,7 @@ struct Clip {
   static constexpr int kParams = 2;
   static constexpr int kConstants = 1;  // 1 where lo = 0 or hi = 0, then rho' >= 0
 
-  enum Column { kSlope, kKnots };
+  enum Column { kSlope, kMean, kKnots };
   static constexpr int kColumns = kKnots + 2 * clip_detail::kKnot;
 
   static void constants(const double* params, double* constants) {
@@ -178,7 +252,7 @@ struct Clip {
 
   static RowStep row(const double* params, double p, double* columns) {
     using namespace clip_detail;
-    double norm = 0, inside = 0;
+    double norm = 0, inside = 0, mean = 0;
     for (int k = 0; k < 2; ++k) {
       double* knot = columns + kKnots + k * kKnot;
       const double level = std::fabs(params[k]);
@@ -186,10 +260,14 @@ struct Clip {
       const double x = level == 0 ? 0 : (level < 100 * p ? level / p : 100);
       knot[kPlace] = x;
       knot[kRootMoment] = std::sqrt(second_moment(x));
+      knot[kBell] = -kDensity * std::expm1(-0.5 * x * x);
       knot[kTail] = 0.5 * std::erfc(x * M_SQRT1_2);
+      knot[kTailBell] = kDensity * std::exp(-0.5 * x * x);
+      knot[kTailMoment] = knot[kTail] + x * knot[kTailBell];
       knot[kInside] = 0.5 * std::erf(x * M_SQRT1_2);
       norm = std::hypot(norm, std::hypot(knot[kRootMoment], x * std::sqrt(knot[kTail])));
       inside += knot[kInside];
+      mean += (k == 0 ? -1 : 1) * (knot[kBell] + x * knot[kTail]);
     }
     const double slope = norm > 0 ? 1 / norm : 0;
     for (int k = 0; k < 2; ++k) {
@@ -197,6 +275,7 @@ struct Clip {
       knot[kHeight] = slope * knot[kPlace];
     }
     columns[kSlope] = slope;
+    columns[kMean] = slope * mean;
     return {p * norm, slope * (slope * inside)};
   }
 
@@ -205,79 +284,86 @@ struct Clip {
     using namespace clip_detail;
     const bool positive = !kSigned || std::copysign(T(1), s) > T(0);
     const T m = kSigned ? std::fabs(s) : s;
-    const T rl = left[kSlope], rr = right[kSlope];
 
-    // The knots of the right row, mirrored where rho < 0.
+    // The row of the smaller knots first; the knots of the other one mirrored where rho < 0.
+    const bool ordered = left[kSlope] > right[kSlope];
+    const T ra = ordered ? left[kSlope] : right[kSlope],
+            rb = ordered ? right[kSlope] : left[kSlope];
     T a[2][kKnot], b[2][kKnot];
-    for (int j = 0; j < kKnot; ++j) {
-      const T low = right[kKnots + j], high = right[kKnots + kKnot + j];
-      a[0][j] = left[kKnots + j];
-      a[1][j] = left[kKnots + kKnot + j];
+    unrolled<kKnot>([&](auto j) NTKFAST_INLINE_LAMBDA {
+      const T l0 = left[kKnots + j], l1 = left[kKnots + kKnot + j];
+      const T r0 = right[kKnots + j], r1 = right[kKnots + kKnot + j];
+      const T low = ordered ? r0 : l0, high = ordered ? r1 : l1;
+      a[0][j] = ordered ? l0 : r0;
+      a[1][j] = ordered ? l1 : r1;
       b[0][j] = positive ? low : high;
       b[1][j] = positive ? high : low;
-    }
-    const T at_one = half_line(a[0], rl, b[0], rr) + half_line(a[1], rl, b[1], rr);
+    });
+    const T at_one = half_line(a[0], ra, b[0], rb) + half_line(a[1], ra, b[1], rb);
     const T slope_at_one = (a[0][kInside] < b[0][kInside] ? a[0][kInside] : b[0][kInside]) +
                            (a[1][kInside] < b[1][kInside] ? a[1][kInside] : b[1][kInside]);
 
+    // t = tan(theta / 2), and what belongs to it.
     constexpr T floor = std::numeric_limits<T>::min();  // rho = 1: no 0 / 0
     const T safe = m > floor ? m : floor;
-    const T v = std::sqrt(T(2) * m);
-    const T over_4m = T(0.25) / safe;
+    const T rho = T(1) - m;
+    const T y = safe / (T(2) - m), t = std::sqrt(y), over_t = T(1) / t;
+    const T tail = atan_over_root_tail(y);
+    const T theta = T(2) * t * (T(1) + y * tail);
+    const T segment = T(2) * t * y * (tail + T(1) / (T(1) + y));  // theta - sin(theta)
     Corner<T> corner[4];
-    TwoIntegrals<T> closed{0, 0};
-    bool all_near = true;
-    T widest = 0;
-    for (int k = 0; k < 2; ++k) {
-      for (int l = 0; l < 2; ++l) {
-        const T x = a[k][kPlace], y = b[l][kPlace];
-        const T plus = x + y, minus = std::fabs(x - y);
-        const T d = k == l ? minus : plus, sum = k == l ? plus : minus;
-        Corner<T>& c = corner[2 * k + l];
-        const T z2 = (d * d) * over_4m;  // d^2 / (2 v^2) at the end
-        c.sign = k == l ? T(1) : T(-1);
-        c.near = z2 < Complement<T>::kFar * Complement<T>::kFar && m > T(0);
-        c.half_d2 = z2;
-        c.kappa = T(0.125) * (sum * sum);
-        c.f0 = exponential(-c.kappa);
-        c.f1 = T(0.25) * (T(0.5) - c.kappa);
-        c.f2 = T(1. / 16) * (T(0.375) + c.kappa * (T(0.5) * c.kappa - T(1.5)));
-        const auto part = closed_part(c, d, v, std::sqrt(z2));
-        closed.first += c.sign * part.first;
-        closed.second += c.sign * part.second;
-        all_near = all_near && c.near;
-        widest = z2 > widest ? z2 : widest;
-      }
-    }
-    const T v2 = T(2) * m;
-    const auto open = integrate<T>([&](T t, T& plain, T& weighted) {
-      const T t2 = t * t, w = v2 * t2;
-      const T rest = T(1) - T(0.25) * w;
-      const T measure = T(1) / std::sqrt(rest), stretch = T(1) / rest, inverse_t2 = T(1) / t2;
-      const T base = all_near ? T(0) : measure;
-      T sum = 0;
-      for (int k = 0; k < 4; ++k) {
-        const Corner<T>& c = corner[k];
-        const T dropped = measure * decay(c.kappa * stretch).loss;
-        const T loss = decay(c.half_d2 * inverse_t2).loss;
-        const T taylor = c.f0 * (T(1) + w * (c.f1 + w * c.f2));
-        const T term = (base - dropped) - ((measure - dropped) - taylor) * loss;
-        sum += c.near ? c.sign * term : T(0);
-      }
-      plain = sum;
-      weighted = sum * (T(0.5) * w);
+    T widest = 0, signs = 0, plain = 0, weighted = 0;
+    unrolled<4>([&](auto index) NTKFAST_INLINE_LAMBDA {
+      constexpr int k = index / 2, l = index % 2;
+      constexpr T sign = k == l ? T(1) : T(-1);
+      const T x = a[k][kPlace], u = b[l][kPlace];
+      const T plus = x + u, minus = std::fabs(x - u);
+      const T d = k == l ? minus : plus, sum = k == l ? plus : minus;
+      corner[index] = {T(0.25) * (x * x + u * u), T(0.125) * (d * d), T(0.125) * (sum * sum)};
+      const T z = T(0.353553390593273762) * d * over_t;
+      const bool near = z < Complement<T>::kFar && m > T(0);
+      const auto part =
+          lost(corner[index], z < Complement<T>::kFar ? z : Complement<T>::kFar, t, theta, segment);
+      signs += near ? sign : T(0);
+      plain -= near ? sign * part.plain : T(0);
+      weighted -= near ? sign * part.weighted : T(0);
+      widest = z > widest ? z : widest;
     });
-
-    constexpr T over_two_pi = T(0.159154943091895336);
-    const T turned = over_two_pi * (closed.first + v * open.first);
-    const T weighted = over_two_pi * (closed.second + v * open.second);
-    const T small_box = box_probability(a, b, T(2) * safe, std::sqrt(safe * (T(2) - m)));
-    const T mean_slope = widest < T(0.25) && m > T(0) ? small_box : slope_at_one - turned;
-    const T delta = at_one + rl * (rr * (m * mean_slope + weighted));
+    plain += signs * theta;
+    weighted += signs * segment;
+    T from_zero = 0, bent = 0;
+    using Rule = GaussLegendre<T, kLong<T>>;
+    const T length = T(1) - t;
+    unrolled<Rule::kNodes>([&](auto i) NTKFAST_INLINE_LAMBDA {
+      const T node = t + length * Rule::node(i), n2 = node * node;
+      const T both = T(1) / (n2 * (T(1) + n2));
+      const T inverse = both * (T(1) + n2), cosine2 = both * n2;
+      T sum = 0;
+      unrolled<4>([&](auto k) NTKFAST_INLINE_LAMBDA {
+        const Corner<T>& c = corner[k];
+        const T loss = decay(c.sum + (c.far * inverse + c.near * n2)).loss;
+        sum += k == 0 || k == 3 ? -loss : loss;
+      });
+      const T value = Rule::weight(i) * (cosine2 * sum);
+      from_zero += value;
+      bent += value * ((T(1) - n2) * cosine2);
+    });
+    const T scale = T(2 * kOverTwoPi) * length;
+    const bool far = m > T(kSwitch);
+    const T far_slope =
+        (a[0][kInside] + a[1][kInside]) * (b[0][kInside] + b[1][kInside]) + scale * from_zero;
+    const T small_box = box_probability(a, b, rho, t * (T(1) + rho));
+    const T near_slope =
+        widest < T(kBox) && m > T(0) ? small_box : slope_at_one - T(kOverTwoPi) * plain;
+    const T mean_slope = far ? far_slope : near_slope;
+    const T means = left[kMean] * right[kMean];
+    const T product = (positive ? means : -means) + ra * (rb * (rho * far_slope - scale * bent));
+    const T near_gap = at_one + ra * (rb * (m * near_slope + T(kOverTwoPi) * weighted));
+    const T delta = far ? T(1) - product : near_gap;
     const T gap = delta > T(0) ? delta : T(0);
     const bool flip = !positive && (gap > T(1) || constants[0] > T(0));
     const T next = flip ? T(2) - gap : gap;
-    return {positive || flip ? next : -next, rl * (rr * mean_slope)};
+    return {positive || flip ? next : -next, ra * (rb * mean_slope)};
   }
 };
 
