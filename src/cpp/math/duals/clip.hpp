@@ -13,7 +13,8 @@
 // beyond, r = p / P, each half line adds to 2 D the integral of the squared difference of two such
 // functions,
 //   (r - r')^2 m(min) + int_x^y (c - r' z)^2 + (c - c')^2 tail(max),   m(x) = int_0^x z^2,
-// all against the normal density, with x < y; a sum of squares, the middle one by Gauss-Legendre.
+// all against the normal density, with x < y; a sum of squares, the middle one by Gauss-Legendre
+// where x and y are near, else from the integrals of both rows, those beyond x and y in the tail.
 //
 // With t = tan(theta / 2), y = t^2, dtheta = 2 dt / (1 + y), a term of H is
 //   exp(-((a^2 + b^2) / 4 + (a - b)^2 / (8 y) + (a + b)^2 y / 8)),
@@ -24,9 +25,9 @@
 //     near 1, so the sum is taken of their distances from 1; and where t is well above all knots,
 //     E(v) is the integral of the joint density over the box, not a difference from E(0).
 //   else: from rho = 0, where K' and E are products, by Gauss-Legendre in t from t to 1, smooth
-//     there,
-//     E(v) = E(0) E'(0) + (1 / 2 pi) int H dtheta,
-//     K' / (p p') = m m' + rho E(v) - (1 / 2 pi) int cos(theta) H dtheta,  m the mean of phi / p.
+//     there, with e = E[phi'] and m = E[phi / p] of either row,
+//     E(v) = e e' + (1 / 2 pi) int H dtheta,
+//     K' / (p p') = m m' + rho E(v) - (1 / 2 pi) int cos(theta) H dtheta.
 //
 // Error bounds for exact s and p, measured on 6000 random entries per dtype against 18 digits of 1
 // - |rho'|: norms from 1e-5 to 1e7, (lo, hi) = (-1, 1), (0, 6), (-1, 3), (-0.1, 5), (0, 1), m from
