@@ -101,8 +101,8 @@ TEST_CASE_TEMPLATE("the quadrature rules integrate polynomials", T, float, doubl
     for (int power = 0; power < 2 * Rule::kNodes; ++power) {
       double sum = 0;
       for (int i = 0; i < Rule::kNodes; ++i) {
-        sum += static_cast<double>(Rule::kWeight[i]) *
-               std::pow(static_cast<double>(Rule::kNode[i]), power);
+        sum += static_cast<double>(Rule::weight(i)) *
+               std::pow(static_cast<double>(Rule::node(i)), power);
       }
       CHECK(std::fabs(sum * (power + 1) - 1) <= 8 * kUnit<T> * (power + 1));
     }
