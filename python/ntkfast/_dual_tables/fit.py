@@ -10,7 +10,7 @@ import numpy as np
 
 from .hermite import HermiteRows, terms_needed
 from .parts import Parts, Vector
-from .polar import PolarRows, choose_rule
+from .polar import steepest_row
 from .row_fit import RowFit, fit_rows
 from .rows import Rows, RowScales
 from .transform import Variable, needed, nodes, to_coefficients
@@ -44,6 +44,8 @@ class _Series:
     """Coefficients of H, G and E of every part, in t, t' and x, as far as they are needed."""
 
     variable: Variable
+    degree_t: int
+    degree_x: int
     loss: list[Vector]
     gain: list[Vector]
     excess: list[Vector]
@@ -57,11 +59,10 @@ def fit(parts: Parts, low: float, high: float, tolerance: float) -> Fit:
     with its source, plus the error that the source knows of itself; the caller judges it.
     """
     rows = fit_rows(parts, low, high, tolerance)
-    source, method, own_error = _choose_source(parts, float(np.sinh(high)), tolerance)
-    own_error = max(own_error, rows.error)
+    steepest, source, own_error = _choose_source(parts, rows.roots(np.ones(1)), tolerance)
+    method, own_error = steepest.name, max(own_error, rows.error)
     if own_error > 20 * tolerance:
         return Fit({}, method, own_error)
-    steepest = source(np.sinh([high]))
     variable, degree = _choose_variable(parts, steepest, tolerance)
     best: Fit | None = None
     for size in _sizes(rows):
@@ -81,8 +82,9 @@ def fit(parts: Parts, low: float, high: float, tolerance: float) -> Fit:
 def fit_of_rows(parts: Parts, low: float, high: float, tolerance: float) -> Fit:
     """Fit the functions of a row alone: all that diagonals need."""
     rows = fit_rows(parts, low, high, tolerance)
-    nothing = [np.zeros((1, 1, 1)) for part in (parts.odd, parts.even) if part is not None]
-    empty = _Series(Variable(False, 0.0, 0), nothing, nothing, [e[:, :, 0] for e in nothing], False)
+    nothing = [np.zeros((1, 1, 1)) for _ in _there(parts)]
+    excess = [e[:, :, 0] for e in nothing]
+    empty = _Series(Variable(False, 0.0, 0), 1, 1, nothing, nothing, excess, False)
     return Fit(_arguments(parts, rows, empty), rows.method, rows.error)
 
 
@@ -94,21 +96,25 @@ def _sizes(rows: RowFit) -> list[int]:
         return [3]
     first = min(rows.size + rows.size // 8 + 2, MAX_DEGREE_T)
     second = min(first + first // 3, MAX_DEGREE_T)
-    return [first, second] if second > first + 2 else [first]
+    return [first, second] if second > 1.15 * first else [first]
 
 
-def _choose_source(parts: Parts, p: float, tolerance: float) -> tuple[Source, str, float]:
-    """Return the source that serves rows up to p, its name, and its own error."""
+def _choose_source(parts: Parts, p: Vector, tolerance: float) -> tuple[Rows, Source, float]:
+    """Return row p, the steepest one, a source that serves all others, and its error."""
     limit = _TERMS if parts.slopes_known() else _ALL_TERMS
-    terms = terms_needed(parts, p, 0.1 * tolerance, limit)
-    longest = HermiteRows(parts, np.array([p]), terms)
-    tail = max(longest.value_tail, longest.slope_tail)
-    if tail > 0.1 * tolerance and parts.slopes_known():
-        rule, error = choose_rule(parts, p, tolerance)
-        if error < tail:
-            return lambda p: PolarRows(parts, p, rule), "quadrature", error
-    series = f"Hermite series of {terms} terms"
-    return lambda p: HermiteRows(parts, p, terms), series, tail
+    terms = terms_needed(parts, float(p[0]), 0.1 * tolerance, limit)
+    row: Rows
+    row = series = HermiteRows(parts, p, terms)
+    error = max(series.value_tail, series.slope_tail)
+    if error > 0.1 * tolerance and parts.slopes_known():
+        polar, polar_error = steepest_row(parts, float(p[0]), tolerance)
+        if polar_error < error:
+            row, error = polar, polar_error
+
+    def source(others: Vector) -> Rows:  # rows of one norm are all this one
+        return row if np.array_equal(others, p) else row.same_way(others)
+
+    return row, source, error
 
 
 def _choose_variable(parts: Parts, at: Rows, tolerance: float) -> tuple[Variable, int]:
@@ -178,8 +184,8 @@ def _fit(
         return None
     kept = [c[:nt, :nt, :nx] for c in pair]
     half = len(kept) // 2
-    nonnegative = _nonnegative(parts, at, mu)
-    return _Series(variable, kept[:half], kept[half:], [e[:nt, :nt] for e in excess], nonnegative)
+    cut = [e[:nt, :nt] for e in excess]
+    return _Series(variable, nt, nx, kept[:half], kept[half:], cut, _nonnegative(parts, at, mu))
 
 
 def _nonnegative(parts: Parts, at: Rows, mu: Vector) -> bool:
@@ -205,11 +211,11 @@ def _arguments(parts: Parts, rows: RowFit, series: _Series) -> dict[str, Any]:
         "rows": rows.series,
         "odd": parts.odd is not None,
         "even": parts.even is not None,
-        "pure": parts.even is None and parts.at_zero == 0,
+        "pure": parts.odd is not None and parts.even is None and parts.at_zero == 0,
         "mixed": bool(constant.min() < 0 < constant.max()),
         "nonnegative": series.nonnegative,
-        "degree_t": series.loss[0].shape[0],
-        "degree_x": series.loss[0].shape[2],
+        "degree_t": series.degree_t,
+        "degree_x": series.degree_x,
         "kinked": series.variable.kinked,
         "kappa": series.variable.kappa,
         "roots": series.variable.roots,
@@ -241,7 +247,7 @@ def _check(parts: Parts, source: Source, rows: RowFit, series: _Series) -> float
     t = np.zeros(1) if one else np.concatenate([[-0.999, 1.0], rng.uniform(-1, 1, 4)])
     mu = np.concatenate([[1e-7, 1e-3, 1.0], rng.uniform(0, 1, 6), 10 ** rng.uniform(-5, 0, 6)])
     at = source(rows.roots(t))
-    nt, _, nx = series.loss[0].shape
+    nt, nx = series.degree_t, series.degree_x
     of_t, of_x = np.polynomial.chebyshev.chebvander(t, nt - 1), series.variable.basis(mu, nx)
     worst = 0.0
     for c, true in zip([*series.loss, *series.gain], _scaled(parts, at, mu), strict=True):
@@ -257,4 +263,5 @@ def _check(parts: Parts, source: Source, rows: RowFit, series: _Series) -> float
 
 
 def _scale(values: Vector) -> float:
-    return float(np.sqrt(1 + np.max(np.abs(values))))
+    """Return what errors are relative to: between the scales of the smallest and the largest H."""
+    return float((1 + np.max(np.abs(values))) ** 0.25)

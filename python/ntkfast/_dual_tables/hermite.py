@@ -27,7 +27,8 @@ class HermiteRows:
     """
 
     def __init__(self, parts: Parts, p: Vector, terms: int) -> None:
-        self.p, self.terms = p, terms
+        self.p, self.terms, self._parts = p, terms, parts
+        self.name = f"Hermite series of {terms} terms"
         z, weight = panels(float(p.max()), terms, resolution(parts, float(p.max()))[0])
         x = p[:, None] * z
         values = [None if part is None else part(x) for part in (parts.odd, parts.even)]
@@ -57,6 +58,10 @@ class HermiteRows:
         else:
             left_out = sum((_estimated_tail(a) for _, a in self._series), np.zeros(len(p)))
         self.slope_tail = _worst(left_out, slope_sum)
+
+    def same_way(self, p: Vector) -> HermiteRows:
+        """Return other rows by as many terms."""
+        return HermiteRows(self._parts, p, self.terms)
 
     def loss(self, mu: Vector) -> list[Vector]:
         """Return H of every part: (rows, rows, mu)."""

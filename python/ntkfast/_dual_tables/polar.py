@@ -17,11 +17,10 @@ import numpy as np
 from .parts import Function, Parts, Vector
 from .transform import Variable, to_coefficients
 
-__all__ = ["PolarRows", "Rule", "choose_rule"]
+__all__ = ["PolarRows", "steepest_row"]
 
 _REACH = 10.0  # the density is 8e-23 there
 _TERMS = (32, 40, 48, 64, 80, 96, 128)  # of the interpolants in x
-_ORDERS = (6, 8, 10, 12, 16)  # nodes of a panel
 _BLOCK = 1 << 16  # values of a slope at a time: they stay in the cache
 
 
@@ -40,6 +39,8 @@ class PolarRows:
 
     ``rule`` says how fine the panels are and what G is interpolated by.
     """
+
+    name = "quadrature"
 
     def __init__(self, parts: Parts, p: Vector, rule: Rule) -> None:
         self.p = p
@@ -69,6 +70,10 @@ class PolarRows:
             self._slopes.append((k, slope))
         self._series: list[Vector] = []
         self._losses: list[Vector] = []
+
+    def same_way(self, p: Vector) -> PolarRows:
+        """Return other rows by the same rule."""
+        return PolarRows(self._parts, p, self.rule)
 
     def gain(self, mu: Vector) -> list[Vector]:
         """Return G of every part: (rows, rows, mu)."""
@@ -150,14 +155,14 @@ class PolarRows:
         return _gauss(edges, self.rule.order)
 
 
-def choose_rule(parts: Parts, p: float, tolerance: float) -> tuple[Rule, float]:
-    """Return the cheapest rule that reaches the tolerance for rows up to p; and its error.
+def steepest_row(parts: Parts, p: float, tolerance: float) -> tuple[PolarRows, float]:
+    """Return row p by the cheapest rule that reaches the tolerance, and its error.
 
     Where rounding does not let any reach it, the search ends as soon as more brings no more.
     """
     candidates = (Variable(False, 0.3 / (1 + p * p), 3), Variable(True, 0.5 / (1 + p), 2))
-    best: tuple[Rule, float] | None = None
-    for order in _ORDERS:
+    best: tuple[PolarRows, float] | None = None
+    for order in (10, 12, 16) if tolerance < 1e-10 else (6, 8, 10):
         row = min(
             (_with_terms(parts, p, order, variable, tolerance) for variable in candidates),
             key=lambda row: (row.tail() > 0.1 * tolerance, row.rule.terms, row.tail()),
@@ -165,7 +170,7 @@ def choose_rule(parts: Parts, p: float, tolerance: float) -> tuple[Rule, float]:
         error = row.error()
         stuck = best is not None and error > 0.25 * best[1]
         if best is None or error < best[1]:
-            best = row.rule, error
+            best = row, error
         if error <= 0.2 * tolerance or stuck:
             break
     assert best is not None

@@ -30,10 +30,14 @@ class Rows(Moments, Protocol):
     With n = |rho| and mu = 1 - rho^2, the product of two rows, E[part part'] without the means, is
     n (A - mu H) for the odd part and A - mu H for the even one, where A is its value at rho = 1;
     p p' times the product of the slopes is G, or n G for the even part. `vectors` holds a vector
-    a of each row with A = a . a'.
+    a of each row with A = a . a'. `name` says what computes them.
     """
 
+    name: str
     vectors: list[Vector]
+
+    def same_way(self, p: Vector) -> Rows:
+        """Return other rows, no steeper, computed in the same way."""
 
     def loss(self, mu: Vector) -> list[Vector]:
         """Return H of every part: (rows, rows, mu)."""
