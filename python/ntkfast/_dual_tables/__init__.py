@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -101,7 +103,6 @@ class Built:
     fit: Fit
 
 
-@lru_cache(maxsize=256)
 def dual_table(phi: Tabulated, rows: Range) -> Built:
     """Return the table of an activation for a range of rows.
 
@@ -110,10 +111,10 @@ def dual_table(phi: Tabulated, rows: Range) -> Built:
     ToleranceError
         If no method reaches the tolerance there.
     """
-    return _built(fit, phi, rows)
+    with _fitting:
+        return _built(fit, phi, rows)
 
 
-@lru_cache(maxsize=256)
 def row_table(phi: Tabulated, rows: Range) -> Built:
     """Return a table for rows alone, whose functions are those of `dual_table` to the bit.
 
@@ -122,9 +123,25 @@ def row_table(phi: Tabulated, rows: Range) -> Built:
     ToleranceError
         If they cannot be computed to the tolerance.
     """
-    return _built(fit_of_rows, phi, rows)
+    with _fitting:
+        return _built(fit_of_rows, phi, rows)
 
 
+# One thread fits at a time: others that want the same table find it, and the limit below, which is
+# the whole process's, is lifted in the order in which it was set. Functions may call kernels again.
+_fitting = threading.RLock()
+
+
+def _new_lock() -> None:
+    global _fitting
+    _fitting = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)  # nobody is left there to release it
+
+
+@lru_cache(maxsize=512)
 def _built(
     method: Callable[[Parts, float, float, float], Fit], phi: Tabulated, rows: Range
 ) -> Built:

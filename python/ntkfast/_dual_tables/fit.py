@@ -59,6 +59,8 @@ def fit(parts: Parts, low: float, high: float, tolerance: float) -> Fit:
     with its source, plus the error that the source knows of itself; the caller judges it.
     """
     rows = fit_rows(parts, low, high, tolerance)
+    if rows.error > 20 * tolerance:
+        return Fit({}, rows.method, rows.error)
     steepest, source, own_error = _choose_source(parts, rows.roots(np.ones(1)), tolerance)
     method, own_error = steepest.name, max(own_error, rows.error)
     if own_error > 20 * tolerance:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,18 +48,24 @@ class RowFit:
 def fit_rows(parts: Parts, low: float, high: float, tolerance: float) -> RowFit:
     """Fit the functions of a row for low <= asinh(p) <= high."""
     source, method, own_error = _source(parts, float(np.sinh(high)), tolerance)
-    if high - low <= _NARROW:
+    hopeless = own_error > 20 * tolerance
+    if high - low <= _NARROW or hopeless:
         tries = [_fit(parts, source, (low, high), 1.0, 3 if high > low else 1, tolerance)]
     else:
         tries = [_fit(parts, source, (low, high), k, _SIZE, tolerance) for k in _STRETCHES]
     best = min(tries, key=lambda made: made.size)
+    error = own_error if hopeless else own_error + _check(parts, source, best)
+    return replace(best, method=method, error=error)
+
+
+def _check(parts: Parts, source: Callable[[Vector], Moments], made: RowFit) -> float:
+    """Return the largest error at random rows."""
     t = np.concatenate([[-0.999, 1.0], np.random.default_rng(0).uniform(-1, 1, 6)])
-    at = source(best.roots(t))
-    error = max(
+    at = source(made.roots(t))
+    return max(
         float(np.max(np.abs(np.polynomial.chebyshev.chebval(t, series) - true)))
-        for series, true in zip(best.series, RowScales(parts, at).values(at), strict=True)
+        for series, true in zip(made.series, RowScales(parts, at).values(at), strict=True)
     )
-    return RowFit(best.low, best.high, best.stretch, best.series, method, error + own_error)
 
 
 def _source(
@@ -88,4 +94,4 @@ def _fit(
     at = source(whole.roots(nodes(size)))
     series = [to_coefficients(size) @ v for v in RowScales(parts, at).values(at)]
     kept = [c[: needed(np.abs(c), 0.1 * tolerance)] for c in series]
-    return RowFit(low, high, stretch, kept, "", 0.0)
+    return replace(whole, series=kept)
