@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 from typing import Any
@@ -121,7 +122,7 @@ def _duals(
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_zero_row_is_defined(phi: Numerical, dtype: Any) -> None:
     x = np.array([[0.0, 0.0], [1.0, 2.0], [-0.5, 1.0]], dtype=dtype)
-    for b_std in (None,) if phi == nk.Selu() else (None, 0.3):  # see the next test
+    for b_std in (None, 0.3):
         k = nk.mlp(1, phi, W_std=1.1, b_std=b_std).kernels(x)
         assert np.isfinite(k.nngp).all()
         assert np.isfinite(k.ntk).all()
@@ -135,15 +136,25 @@ def test_a_zero_row_is_defined(phi: Numerical, dtype: Any) -> None:
     np.testing.assert_allclose(k0[0, 1:], at_zero * np.sqrt(mean), rtol=1e-5, atol=1e-12)
 
 
-def test_selu_of_tiny_and_large_rows_together_is_refused_with_the_reason() -> None:
-    """Its even part nearly vanishes at one p: no table of moderate size spans it and small p."""
-    x = np.array([[0.01, 0.0], [1.0, 2.0], [-0.5, 1.0]], dtype=np.float32)
-    net = nk.mlp(1, nk.Selu(), W_std=1.1)
-    message = r"Selu\(\): .* K between .* and 4.* to .*e-0\d, expected 2.0e-07 for float32: scale"
-    with pytest.raises(nk.errors.ToleranceError, match=message):
-        net.kernels(x)
-    assert np.isfinite(net.ntk(x[:1])).all()
-    assert np.isfinite(net.ntk(x[1:])).all()
+@pytest.mark.parametrize("phi", PHI, ids=repr)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_tiny_and_large_rows_share_a_table(phi: Numerical, dtype: Any) -> None:
+    """Every pair of rows with K from 1e-6 to 700; the even part of Selu nearly vanishes at one."""
+    x, largest = np.array([[1e-3, 0.0], [0.0, -0.4], [1.0, 2.0], [-1.3, 1.3], [30.0, 22.5]]), 700.0
+    x = x.astype(dtype)
+    k = nk.serial(nk.Dense(), phi, nk.Dense(trainable=False)).kernels(x)
+    variance = nk.serial(nk.Dense()).nngp(x.astype(float))
+    unit, slope_unit = (2e-12, 2e-12) if dtype == np.float64 else (2e-6, 5e-6)
+    assert variance.max() == pytest.approx(largest, rel=0.01)
+    for i, j in itertools.combinations(range(len(x)), 2):
+        q, p = variance[i, i], variance[j, j]
+        theta = np.arccos(np.clip(variance[i, j] / np.sqrt(q * p), -1, 1))
+        value, slope = quadrature.duals(dictionary(phi), q, p, theta)
+        squares = [_square(phi, each) for each in (q, p)]
+        scale, slope_scale = np.sqrt(np.prod(squares, axis=0))
+        assert abs(k.nngp[i, j] - value) <= unit * scale, (i, j)
+        tangent = slope_unit * slope_scale * np.sqrt(q * p)
+        assert abs(k.ntk[i, j] - variance[i, j] * slope) <= tangent, (i, j)
 
 
 def test_near_duplicates_keep_their_distance_through_tanh_and_relu() -> None:

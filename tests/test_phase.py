@@ -270,6 +270,68 @@ def test_critical_relu_decays_like_a_power() -> None:
     assert (np.diff(errors) < 0).all()
 
 
+# --- activations without closed form ------------------------------------------------------------
+
+SLOPES: dict[Any, tuple[Any, Any]] = {
+    nk.Tanh(): (np.tanh, lambda x: 1 / np.cosh(np.clip(x, -300, 300)) ** 2),
+    nk.Softplus(): (lambda x: np.logaddexp(0, x), lambda x: 0.5 + 0.5 * np.tanh(x / 2)),
+}
+
+
+def gaussian_means(phi: Any, q: float) -> tuple[float, float]:
+    """E[phi^2] and E[phi'^2] by the trapezoidal rule, which is exact to rounding here."""
+    z = np.linspace(-12, 12, 4001)
+    weight = np.exp(-(z**2) / 2)
+    f, slope = (each(math.sqrt(q) * z) for each in SLOPES[phi])
+    return float(weight @ f**2 / weight.sum()), float(weight @ slope**2 / weight.sum())
+
+
+@pytest.mark.parametrize(
+    ("phi", "W", "b"),
+    [
+        (nk.Tanh(), 0.9, 0.1),
+        (nk.Tanh(), 1.7, 0.2),
+        (nk.Tanh(), 3.0, 0.0),
+        (nk.Softplus(), 1.0, 0.3),
+    ],
+)
+def test_fixed_points_without_closed_form(phi: Any, W: float, b: float) -> None:
+    q = brentq(lambda x: W**2 * gaussian_means(phi, x)[0] + b**2 - x, 1e-3, 1e3, xtol=1e-14)
+    point = nk.phase.fixed_point(phi, W, b)
+    assert point.q == pytest.approx(q, rel=1e-9)
+    assert point.chi_1 == pytest.approx(W**2 * gaussian_means(phi, q)[1], rel=1e-9)
+    assert point.phase == ("ordered" if point.chi_1 < 1 else "chaotic")
+
+
+def test_the_critical_line_of_tanh() -> None:
+    point = nk.phase.fixed_point(nk.Tanh(), 1.0, 0.0)
+    assert (point.q, point.phase) == (0, "critical")
+    q = np.array([0.0, 0.05, 1.0, 20.0])
+    line = nk.phase.critical_line(nk.Tanh(), q=q)
+    assert (line.W_std[0], line.b_std[0]) == (pytest.approx(1, rel=1e-12), 0)
+    for W, b, each in zip(line.W_std[1:], line.b_std[1:], q[1:], strict=True):
+        second, slope = gaussian_means(nk.Tanh(), each)
+        assert W == pytest.approx(slope**-0.5, rel=1e-10)
+        assert b**2 == pytest.approx(each - second / slope, rel=1e-8)
+    back = nk.phase.critical_line(nk.Tanh(), b_std=line.b_std)
+    np.testing.assert_allclose(back.W_std, line.W_std, rtol=1e-8)
+
+
+def test_the_diagram_of_tanh() -> None:
+    found = nk.phase.phase_diagram(nk.Tanh(), [0.5, 1.3, 2.5], [0.1, 1.0])
+    for i, b in enumerate(found.b_std):
+        for k, W in enumerate(found.W_std):
+            second, slope = gaussian_means(nk.Tanh(), found.q[i, k])
+            assert found.q[i, k] == pytest.approx(W**2 * second + b**2, rel=1e-9)
+            assert found.chi_1[i, k] == pytest.approx(W**2 * slope, rel=1e-9)
+
+
+def test_softplus_explodes() -> None:
+    point = nk.phase.fixed_point(nk.Softplus(), 2.0)  # far away it is a ReLU: V(q) = 2 q
+    assert (point.q, point.phase, point.xi_c) == (math.inf, "unbounded", math.inf)
+    assert point.chi_1 == pytest.approx(2, rel=1e-10)
+
+
 # --- networks -----------------------------------------------------------------------------------
 
 

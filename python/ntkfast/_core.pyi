@@ -13,6 +13,7 @@ class DualTable:
         *,
         low: float,
         high: float,
+        stretch: float,
         at_zero: float,
         rows: Sequence[Sequence[float]],
         odd: bool,

@@ -164,13 +164,15 @@ def diagonals(
     isa = resolve_isa()
     data = prepare(X)
     with translated(nets, data):
-        program = _program(nets, data, n_threads, isa)
+        program = _program(nets, data, n_threads, isa, pairs=False)
         K, T = _core.diag(program, data.x, nngp, ntk, n_threads, isa)
     return [Kernels(data.wrap(k), data.wrap(t)) for k, t in zip(K, T, strict=True)]
 
 
-def _program(nets: Sequence[Network], data: Prepared, threads: int, isa: str) -> _core.Program:
-    return program_for([net.layers for net in nets], data.x, data.z, threads, isa)
+def _program(
+    nets: Sequence[Network], data: Prepared, threads: int, isa: str, *, pairs: bool = True
+) -> _core.Program:
+    return program_for([net.layers for net in nets], data.x, data.z, threads, isa, pairs=pairs)
 
 
 def _require_memory(
@@ -208,7 +210,8 @@ def _overflowing(nets: Sequence[Network], data: Prepared) -> Network:
         for rows in (data.x, data.z):
             try:
                 if rows is not None:
-                    _core.diag(program_for([net.layers], rows, None, 1, ""), rows, True, True)
+                    program = program_for([net.layers], rows, None, 1, "", pairs=False)
+                    _core.diag(program, rows, True, True)
             except OverflowError:
                 return net
     return nets[0]

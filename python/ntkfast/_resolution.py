@@ -24,9 +24,17 @@ Rows = NDArray[Any]
 
 
 def program_for(
-    networks: Iterable[tuple[Layer, ...]], x: Rows, z: Rows | None, threads: int, isa: str
+    networks: Iterable[tuple[Layer, ...]],
+    x: Rows,
+    z: Rows | None,
+    threads: int,
+    isa: str,
+    *,
+    pairs: bool = True,
 ) -> _core.Program:
     """Return the program of the networks' layers, one output each, for these rows.
+
+    Without pairs it is one that knows what the rows become, diagonals included, and no more.
 
     Raises
     ------
@@ -36,7 +44,7 @@ def program_for(
     sequences = tuple(networks)
     if not any(isinstance(layer, Numerical) for layers in sequences for layer in leaves(layers)):
         return compile_program(*sequences, width=x.shape[1])
-    return _complete(sequences, x, z, threads, isa)[0]
+    return _complete(sequences, x, z, threads, isa, pairs)[0]
 
 
 class Approximation(NamedTuple):
@@ -72,7 +80,9 @@ def approximations(
     if not numerical:
         return ()
     found = []
-    for layer, rows in zip(numerical, _complete((layers,), x, z, threads, isa)[1], strict=True):
+    for layer, rows in zip(
+        numerical, _complete((layers,), x, z, threads, isa, False)[1], strict=True
+    ):
         made = dual_table(layer, rows).fit
         ends = (math.sinh(rows.low) ** 2, math.sinh(rows.high) ** 2)
         found.append(Approximation(layer, ends, made.method, made.error, made.numbers))
@@ -80,7 +90,7 @@ def approximations(
 
 
 def _complete(
-    sequences: Sequences, x: Rows, z: Rows | None, threads: int, isa: str
+    sequences: Sequences, x: Rows, z: Rows | None, threads: int, isa: str, pairs: bool
 ) -> tuple[_core.Program, tuple[Range, ...]]:
     width = width_read(sequences, x.shape[1])
     sides = [
@@ -90,9 +100,9 @@ def _complete(
     ]
     ranges: tuple[Range, ...] = ()
     while True:
-        program, complete = _build(sequences, width, ranges)
+        program, complete = _build(sequences, width, ranges, False)
         if complete:
-            return program, ranges
+            return _build(sequences, width, ranges, True)[0] if pairs else program, ranges
         met = [np.asarray(_core.output_roots(program, p, name)) for name, p in sides]
         positive = np.concatenate([p[p > 0] for p in met]) if met else np.zeros(0)
         low, high = (positive.min(), positive.max()) if positive.size else (1.0, 1.0)
@@ -102,15 +112,15 @@ def _complete(
 # Nearby data meet the same ranges, which lie on a coarse grid, and share the program.
 @lru_cache(maxsize=256)
 def _build(
-    sequences: Sequences, width: int | None, ranges: tuple[Range, ...]
+    sequences: Sequences, width: int | None, ranges: tuple[Range, ...], pairs: bool
 ) -> tuple[_core.Program, bool]:
     """Return the whole program, or the one up to the first activation without a range and False."""
     try:
-        builder = TableBuilder(ranges)
+        builder = TableBuilder(ranges, pairs)
         lower_all(builder, sequences, width)
         return builder.build(), True
     except RangeNeededError as missing:
-        builder = TableBuilder(ranges)
+        builder = TableBuilder(ranges, pairs)
         with suppress(RangeNeededError):
             lower_all(builder, sequences, width)
         builder.output(missing.value)

@@ -347,7 +347,7 @@ class Network:
         isa = resolve_isa()
         data = prepare(X)
         with translated([self], data):
-            program = program_for([self.layers], data.x, None, n_threads, isa)
+            program = program_for([self.layers], data.x, None, n_threads, isa, pairs=False)
             return _core.conditioning(program, data.x, n_threads, isa)
 
     def approximations(

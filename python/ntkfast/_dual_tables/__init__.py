@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+import os
+import threading
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
+from threadpoolctl import threadpool_limits
+
 from .. import _core
 from ..errors import ToleranceError
-from .fit import Fit, fit
+from .fit import Fit, fit, fit_of_rows
 from .parts import Parts, split
 
 __all__ = ["Parts", "Range", "RangeNeededError", "TableBuilder", "Tabulated", "dual_table", "split"]
@@ -52,9 +56,10 @@ class Range:
 
         Data of nearly the same norms then share a table, and rows of one norm have a narrow one.
         """
-        a, b = math.asinh(low), math.asinh(high)
+        # Functions of smaller rows are at their limits; squares of squares of these are no zeros.
+        a, b = math.asinh(max(low, 1e-60)), math.asinh(max(high, 1e-60))
         finest = -24 if single else -44
-        cell = 2.0 ** max(finest, math.ceil(math.log2(max(b - a, 1e-300) / 4)))
+        cell = 2.0 ** max(finest, math.ceil(math.log2(max(b - a, 1e-300) / 8)))
         return Range(math.floor(a / cell) * cell, math.ceil(b / cell) * cell, single)
 
 
@@ -69,12 +74,15 @@ class RangeNeededError(Exception):
 class TableBuilder(_core.Builder):
     """A builder that has the ranges of the first activations without closed form.
 
-    Without ranges (None) it builds what is right in every respect but the numbers.
+    Without ranges (None) it builds what is right in every respect but the numbers; without pairs,
+    what is right for rows: their variances and diagonals, which need no more than a fraction of a
+    table.
     """
 
-    def __init__(self, ranges: tuple[Range, ...] | None) -> None:
+    def __init__(self, ranges: tuple[Range, ...] | None, pairs: bool = True) -> None:
         super().__init__()
         self._ranges = None if ranges is None else list(ranges)
+        self._table = dual_table if pairs else row_table
 
     def tabulated(self, phi: Tabulated, value: int) -> int:
         """Append the activation, or raise RangeNeededError."""
@@ -84,7 +92,7 @@ class TableBuilder(_core.Builder):
         if not self._ranges:
             self.table(value, _identity(), name)  # refuses an illegal place first
             raise RangeNeededError(value)
-        return self.table(value, dual_table(phi, self._ranges.pop(0)).table, name)
+        return self.table(value, self._table(phi, self._ranges.pop(0)).table, name)
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,6 @@ class Built:
     fit: Fit
 
 
-@lru_cache(maxsize=256)
 def dual_table(phi: Tabulated, rows: Range) -> Built:
     """Return the table of an activation for a range of rows.
 
@@ -104,7 +111,43 @@ def dual_table(phi: Tabulated, rows: Range) -> Built:
     ToleranceError
         If no method reaches the tolerance there.
     """
-    made = fit(phi.parts(), rows.low, rows.high, rows.tolerance)
+    with _fitting:
+        return _built(fit, phi, rows)
+
+
+def row_table(phi: Tabulated, rows: Range) -> Built:
+    """Return a table for rows alone, whose functions are those of `dual_table` to the bit.
+
+    Raises
+    ------
+    ToleranceError
+        If they cannot be computed to the tolerance.
+    """
+    with _fitting:
+        return _built(fit_of_rows, phi, rows)
+
+
+# One thread fits at a time: others that want the same table find it, and the limit below, which is
+# the whole process's, is lifted in the order in which it was set. Functions may call kernels again.
+_fitting = threading.RLock()
+
+
+def _new_lock() -> None:
+    global _fitting
+    _fitting = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)  # nobody is left there to release it
+
+
+@lru_cache(maxsize=512)
+def _built(
+    method: Callable[[Parts, float, float, float], Fit], phi: Tabulated, rows: Range
+) -> Built:
+    # Many products of moderate matrices: threads that wait for each other cost more than they give.
+    with threadpool_limits(1, user_api="blas"):
+        made = method(phi.parts(), rows.low, rows.high, rows.tolerance)
     if not made.error <= rows.acceptable:
         low, high = math.sinh(rows.low) ** 2, math.sinh(rows.high) ** 2
         raise ToleranceError(
@@ -118,10 +161,11 @@ def dual_table(phi: Tabulated, rows: Range) -> Built:
 
 @lru_cache(maxsize=1)
 def _identity() -> _core.DualTable:
-    rows = [[0.0], [1.0], [0.0], [1.0], [0.0], [0.0]]
+    rows = [[0.0], [1.0], [0.0], [1.0], [0.0]]
     return _core.DualTable(
         low=0.0,
         high=0.0,
+        stretch=1.0,
         at_zero=0.0,
         rows=rows,
         odd=True,

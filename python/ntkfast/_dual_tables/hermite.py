@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from .moments import panels, resolution
 from .parts import Parts, Vector
 
 __all__ = ["HermiteRows", "terms_needed"]
 
-_REACH = 13.0  # the density is 2e-37 there
 _BLOCK = 512
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
 class HermiteRows:
@@ -28,7 +27,8 @@ class HermiteRows:
     """
 
     def __init__(self, parts: Parts, p: Vector, terms: int) -> None:
-        self.p, self.terms = p, terms
+        self.p, self.terms, self._parts = p, terms, parts
+        self.name = f"Hermite series of {terms} terms"
         z, weight = panels(float(p.max()), terms, resolution(parts, float(p.max()))[0])
         x = p[:, None] * z
         values = [None if part is None else part(x) for part in (parts.odd, parts.even)]
@@ -43,7 +43,7 @@ class HermiteRows:
             for order, a in zip((1, 2), _coefficients(values, z, weight, terms), strict=True)
             if a is not None
         ]
-        self.vectors = [_unit(a) for _, a in self._series]
+        self.vectors = [a for _, a in self._series]
         self.norms, self.gains = [np.zeros(len(p))] * 2, [np.zeros(len(p))] * 2
         for first, a in self._series:
             self.norms[first - 1] = np.sqrt((a**2).sum(1))
@@ -59,15 +59,19 @@ class HermiteRows:
             left_out = sum((_estimated_tail(a) for _, a in self._series), np.zeros(len(p)))
         self.slope_tail = _worst(left_out, slope_sum)
 
+    def same_way(self, p: Vector) -> HermiteRows:
+        """Return other rows by as many terms."""
+        return HermiteRows(self._parts, p, self.terms)
+
     def loss(self, mu: Vector) -> list[Vector]:
         """Return H of every part: (rows, rows, mu)."""
         out = []
-        for (first, a), unit in zip(self._series, self.vectors, strict=True):
+        for first, a in self._series:
             j = np.floor(_orders(first, a) / 2)
             with np.errstate(divide="ignore", invalid="ignore"):
                 powers = -np.expm1(np.outer(j, np.log1p(-mu))) / mu
             powers[j == 0] = 0.0
-            out.append(_pair_sum(unit, powers))
+            out.append(_pair_sum(a, powers))
         return out
 
     def gain(self, mu: Vector) -> list[Vector]:
@@ -78,7 +82,7 @@ class HermiteRows:
             with np.errstate(divide="ignore", invalid="ignore"):
                 powers = np.exp(np.outer(j, np.log1p(-mu)))
             powers[j == 0] = 1.0
-            out.append(_pair_sum(_unit(a * np.sqrt(_orders(first, a))), powers))
+            out.append(_pair_sum(a * np.sqrt(_orders(first, a)), powers))
         return out
 
 
@@ -91,38 +95,6 @@ def terms_needed(parts: Parts, p: float, tolerance: float, limit: int) -> int:
             break
         terms *= 2
     return terms
-
-
-def panels(p: float, terms: int, fine: float) -> tuple[Vector, Vector]:
-    """Nodes on (0, 13) and weights, twice the density included."""
-    step = min(1.0, 18 / np.sqrt(terms)) / fine
-    first = 2.0 / (max(p, 1e-3) * fine)
-    edges = [0.0]
-    while edges[-1] < _REACH:
-        a = edges[-1]
-        edges.append(min(_REACH, a + min(step, max(first, 0.7 * a / fine))))
-    ends = np.array(edges)
-    half = np.diff(ends)[:, None] / 2
-    z = ((ends[1:] + ends[:-1])[:, None] / 2 + half * _NODES).ravel()
-    weight = (half * _WEIGHTS).ravel() * np.exp(-(z**2) / 2) * np.sqrt(2 / np.pi)
-    return z, weight
-
-
-def resolution(parts: Parts, p: float) -> tuple[float, float]:
-    """How fine the panels must be for E[phi^2] and E[phi'^2], and the error that remains."""
-
-    def moments(fine: float) -> Vector:
-        z, weight = panels(p, 64, fine)
-        known = (parts.odd, parts.even, parts.odd_slope, parts.even_slope)
-        return np.array([weight @ f(p * z) ** 2 for f in known if f is not None])
-
-    fine, here = 1.0, moments(1.0)
-    while True:
-        finer = moments(2 * fine)
-        error = _worst(here - finer, finer)
-        if error <= 4e-15 or fine >= 16:
-            return fine, error
-        fine, here = 2 * fine, finer
 
 
 def _coefficients(
@@ -148,11 +120,6 @@ def _coefficients(
 
 def _orders(first: int, a: Vector) -> Vector:
     return np.asarray(first + 2.0 * np.arange(a.shape[1]))
-
-
-def _unit(a: Vector) -> Vector:
-    norm = np.sqrt((a**2).sum(1, keepdims=True))
-    return np.asarray(a / np.where(norm > 0, norm, 1.0))
 
 
 def _pair_sum(a: Vector, powers: Vector) -> Vector:

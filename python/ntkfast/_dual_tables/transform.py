@@ -8,7 +8,7 @@ import numpy as np
 
 from .parts import Vector
 
-__all__ = ["Variable", "nodes", "to_coefficients"]
+__all__ = ["Variable", "needed", "nodes", "to_coefficients"]
 
 
 def nodes(size: int) -> Vector:
@@ -22,6 +22,13 @@ def to_coefficients(size: int) -> Vector:
     matrix: Vector = np.cos(turns * (np.pi / (2 * size))) * (2.0 / size)
     matrix[0] *= 0.5
     return matrix
+
+
+def needed(magnitudes: Vector, tolerance: float) -> int:
+    """Terms to keep so that the rest, without its rounding noise, adds up to no more."""
+    noise = 1e-15 * np.max(magnitudes)
+    tail = np.cumsum(np.where(magnitudes > noise, magnitudes, 0.0)[::-1])[::-1]
+    return max(1, int((tail > tolerance).sum()))
 
 
 @dataclass(frozen=True)

@@ -238,7 +238,9 @@ class Elementwise(Numerical):
             raise TypeError(
                 f"Elementwise(derivative=...) must be callable or None, {got(self.derivative)}"
             )
-        self.parts()  # a function of another shape, or not finite, fails here
+        parts = self.parts()  # a function of another shape, or not finite, fails here
+        if parts.at_zero == 0 and parts.odd is None and parts.even is None:
+            raise ValueError("Elementwise(fn=...) must not be zero everywhere: it has no kernel")
 
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(self.fn(x), x.dtype)

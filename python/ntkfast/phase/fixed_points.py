@@ -159,7 +159,7 @@ def fixed_point(
     start = _start(q0)
     q = float(flow(block.second_moment, block.weight, block.bias, start))
     # A limit is approached from within: there the maps have their asymptotic form.
-    at = 1e-100 if q == 0 else 1e100 if math.isinf(q) else q
+    at = 1e-100 if q == 0 else block.far if math.isinf(q) else q
     try:
         return _describe(block, q, at)
     except KernelOverflowError:

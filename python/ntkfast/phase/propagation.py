@@ -44,6 +44,11 @@ class Propagation:
     weight: float
     bias: float
 
+    @property
+    def far(self) -> float:
+        """A variance that stands for infinity: the maps are at their limits to 1e-12 and better."""
+        return 1e100 if _panels(self.layers) is None else 1e24  # tables grow with log q
+
     def moments(self, q: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Return E[phi^2] and E[phi'^2] for variances q, infinite where float64 ends."""
         flat = np.asarray(q, dtype=np.float64).ravel()

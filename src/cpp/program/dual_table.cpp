@@ -30,7 +30,8 @@ void check(const DualTable::Data& data) {
       data.excess.size() == square;
   const bool rows = std::all_of(data.rows.begin(), data.rows.end(),
                                 [](const auto& series) { return !series.empty(); });
-  if (!sizes || !rows || data.roots < 0 || !(data.low <= data.high) || !(data.kappa >= 0)) {
+  if (!sizes || !rows || data.roots < 0 || !(data.low <= data.high) || !(data.kappa >= 0) ||
+      !(data.stretch > 0)) {
     throw std::invalid_argument("DualTable: sizes do not fit together");
   }
 }
@@ -90,7 +91,7 @@ const PairTable<double>& DualTable::pairs() const {
 
 // A zero row has P = |phi(0)|; without phi(0) it keeps the direction that small rows have.
 RowStep DualTable::row(double p, double* columns) const {
-  const double w = std::asinh(p);
+  const double w = std::asinh(data_.stretch * p);
   const double half = 0.5 * (data_.high - data_.low);
   const double t =
       half > 0 ? std::clamp((w - 0.5 * (data_.low + data_.high)) / half, -1.0, 1.0) : 0.0;
@@ -99,14 +100,15 @@ RowStep DualTable::row(double p, double* columns) const {
   const double grow = std::sqrt(std::hypot(1.0, p));
   columns[kTableConstant] = p == 0 && data_.at_zero != 0 ? std::copysign(1.0, data_.at_zero)
                                                          : chebyshev(data_.rows[0], t);
-  columns[kTableOdd] = small * chebyshev(data_.rows[1], t);
-  columns[kTableEven] = small * small * chebyshev(data_.rows[2], t);
-  columns[kTableOddGain] = columns[kTableOdd] * grow * chebyshev(data_.rows[3], t);
-  columns[kTableEvenGain] = columns[kTableEven] * grow * chebyshev(data_.rows[4], t);
+  columns[kTableOddScale] = small;
+  columns[kTableOddShare] = small * chebyshev(data_.rows[1], t);
+  columns[kTableEvenScale] = small * small;
+  columns[kTableEvenShare] = small * small * chebyshev(data_.rows[2], t);
+  const double gain = small * grow * chebyshev(data_.rows[3], t);
+  columns[kTableOddGain] = gain;
+  columns[kTableEvenGain] = small * gain;
   columns[kTablePosition] = t;
-  const double gain = columns[kTableOddGain] * columns[kTableOddGain] +
-                      columns[kTableEvenGain] * columns[kTableEvenGain];
-  return {p == 0 ? scale : scale * std::exp(chebyshev(data_.rows[5], t)), gain};
+  return {p == 0 ? scale : scale * std::exp(chebyshev(data_.rows[4], t)), gain * gain};
 }
 
 }  // namespace ntkfast

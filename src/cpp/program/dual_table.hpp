@@ -13,12 +13,13 @@ class DualTable {
  public:
   // Numbers as the fit makes them (python/ntkfast/_dual_tables/).
   struct Data {
-    double low = 0, high = 0;  // range of asinh(p)
-    double at_zero = 0;        // phi(0)
-    // Chebyshev coefficients in t of c, o / y, e / y^2, g_o / (o r), g_e / (e r), log(P / b): all
-    // smooth, of the order of one and with a limit at p = 0. b = hypot(phi(0), p), y = p / b,
-    // r = sqrt(cosh w).
-    std::array<std::vector<double>, 6> rows;
+    double low = 0, high = 0;  // range of asinh(stretch p)
+    double stretch = 1;
+    double at_zero = 0;  // phi(0)
+    // Chebyshev coefficients in t of c, (o / y)^2, (e / y^2)^2, g / (y r), log(P / b), where
+    // g = p sqrt(E[phi'^2]) / P: all smooth, of the order of one and with a limit at p = 0.
+    // b = hypot(phi(0), p), y = p / b, r = (1 + p^2)^(1 / 4).
+    std::array<std::vector<double>, 5> rows;
     bool odd = false, even = false, pure = false, mixed = false, nonnegative = false;
     int degree_t = 1, degree_x = 1;
     bool kinked = false;

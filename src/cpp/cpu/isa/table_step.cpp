@@ -173,6 +173,13 @@ void contract(const PairTable<T>& table, T t, T* c) {
   }
 }
 
+// V of a part, which rounding may leave below zero.
+template <class T>
+NTKFAST_INLINE T scaled_loss(T scale, T share, T other_scale, T other_share, T loss) {
+  const T sum = scale * other_scale * loss + T(0.5) * (scale - other_scale) * (share - other_share);
+  return sum > T(0) ? sum : T(0);
+}
+
 template <class T, bool kSigned, bool kTau>
 void table_step(const Step<T>& step, const TileRow<T>& row) {
   constexpr int kPairs = Chunk<T>::kPairs;
@@ -226,21 +233,24 @@ void table_step(const Step<T>& step, const TileRow<T>& row) {
       const bool positive = !kSigned || std::copysign(T(1), s_in[v]) > T(0);
       const T dt = left[kTablePosition] - chunk.t[v], dt2 = dt * dt;
       const T n = chunk.n[v];
-      const T odd_loss = dt2 * chunk.excess[o][v] + chunk.mu[v] * chunk.sum[o][v];
-      const T odd_near = chunk.m[v] + n * odd_loss;
-      const T odd_deficit = positive ? odd_near : T(2) - odd_near;
-      const T even_deficit = dt2 * chunk.excess[e][v] + chunk.mu[v] * chunk.sum[e][v];
-      const T oo = left[kTableOdd] * right[kTableOdd][v];
-      const T ee = left[kTableEven] * right[kTableEven][v];
+      const T odd_loss = scaled_loss(left[kTableOddScale], left[kTableOddShare],
+                                     right[kTableOddScale][v], right[kTableOddShare][v],
+                                     dt2 * chunk.excess[o][v] + chunk.mu[v] * chunk.sum[o][v]);
+      const T even_loss = scaled_loss(left[kTableEvenScale], left[kTableEvenShare],
+                                      right[kTableEvenScale][v], right[kTableEvenShare][v],
+                                      dt2 * chunk.excess[e][v] + chunk.mu[v] * chunk.sum[e][v]);
+      const T odd_squares = left[kTableOddScale] * left[kTableOddShare] +
+                            right[kTableOddScale][v] * right[kTableOddShare][v];
+      const T odd_near = T(0.5) * chunk.m[v] * odd_squares + n * odd_loss;
+      const T odd_far = odd_squares - odd_near;
       const T dc = left[kTableConstant] - right[kTableConstant][v];
-      const T d_odd = left[kTableOdd] - right[kTableOdd][v];
-      const T d_even = left[kTableEven] - right[kTableEven][v];
-      const T shares = T(0.5) * (d_odd * d_odd + d_even * d_even);
-      const T to_one = T(0.5) * dc * dc + shares + oo * odd_deficit + ee * even_deficit;
+      const T to_one = T(0.5) * dc * dc + even_loss + (positive ? odd_near : odd_far);
       if constexpr (kSigned) {
         const T sc = left[kTableConstant] + right[kTableConstant][v];
+        const T even_squares = left[kTableEvenScale] * left[kTableEvenShare] +
+                               right[kTableEvenScale][v] * right[kTableEvenShare][v];
         const T to_minus_one =
-            T(0.5) * sc * sc + shares + oo * (T(2) - odd_deficit) + ee * (T(2) - even_deficit);
+            T(0.5) * sc * sc + (even_squares - even_loss) + (positive ? odd_far : odd_near);
         s_out[v] = to_one <= to_minus_one ? to_one : -to_minus_one;
       } else {
         s_out[v] = to_one;
