@@ -30,12 +30,14 @@ inline std::shared_ptr<const ntkfast::DualTable> table(Parts which, int degree_t
   data.kinked = which == Parts::Kinked;
   data.roots = 1;
   data.kappa = 0.1;
-  const double share = data.odd && data.even ? 0.5 : 0.7;
+  const double share = data.odd && data.even ? 0.3 : 0.6;  // squared
   data.rows = {{{data.pure ? 0.0 : 0.5, 0.1},
-                {data.odd ? share : 0.0, 0.05},
+                {data.pure  ? 1.0
+                 : data.odd ? share
+                            : 0.0,
+                 data.pure ? 0.0 : 0.05},
                 {data.even ? share : 0.0, 0.03},
                 {1.1, 0.1},
-                {1.2, -0.1},
                 {0.1, 0.02}}};
   const int parts = int{data.odd} + int{data.even};
   for (int k = 0; k < 2 * parts * degree_t * degree_t * degree_x; ++k) {

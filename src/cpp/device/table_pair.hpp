@@ -5,6 +5,7 @@
 
 #include "device/device_code.hpp"
 #include "math/duals/dual.hpp"
+#include "math/table_deficit.hpp"
 #include "program/pair_table.hpp"
 
 namespace ntkfast::device {
@@ -53,6 +54,12 @@ struct TablePart {
   T loss, gain, excess;
 };
 
+template <class T>
+NTKFAST_HD inline TableRow<T> table_row(const T* columns) {
+  return {columns[kTableConstant], columns[kTableOddScale], columns[kTableOddShare],
+          columns[kTableEvenScale], columns[kTableEvenShare]};
+}
+
 // c: the table as contracted by the left row. kTableColumns numbers left and right.
 template <class T>
 NTKFAST_HD inline PairStep<T> table_pair(const PairTable<T>& table, const T* c, T s, bool is_signed,
@@ -76,26 +83,19 @@ NTKFAST_HD inline PairStep<T> table_pair(const PairTable<T>& table, const T* c, 
         chebyshev_sum(c + 2 * table.parts * size + part * table.degree_t, table.degree_t, t);
   }
   const TablePart<T>&odd = parts[0], &even = parts[1];
-  const T odd_near = m + n * (dt2 * odd.excess + mu * odd.loss);
-  const T odd_scale = left[kTableOddGain] * right[kTableOddGain];
+  const T odd_loss = dt2 * odd.excess + mu * odd.loss;
+  const T even_loss = dt2 * even.excess + mu * even.loss;
+  const T odd_gain = left[kTableOddGain] * right[kTableOddGain] * odd.gain;
   if (table.pure) {
-    return {is_signed ? std::copysign(odd_near, s) : odd_near, odd_scale * odd.gain};
+    const T next = m + n * odd_loss;
+    return {is_signed ? std::copysign(next, s) : next, odd_gain};
   }
   const bool positive = !is_signed || std::copysign(T(1), s) > T(0);
-  const T odd_deficit = positive ? odd_near : T(2) - odd_near;
-  const T even_deficit = dt2 * even.excess + mu * even.loss;
-  const T oo = left[kTableOdd] * right[kTableOdd], ee = left[kTableEven] * right[kTableEven];
-  const T dc = left[kTableConstant] - right[kTableConstant];
-  const T sc = left[kTableConstant] + right[kTableConstant];
-  const T d_odd = left[kTableOdd] - right[kTableOdd];
-  const T d_even = left[kTableEven] - right[kTableEven];
-  const T shares = T(0.5) * (d_odd * d_odd + d_even * d_even);
-  const T to_one = T(0.5) * dc * dc + shares + oo * odd_deficit + ee * even_deficit;
-  const T to_minus_one =
-      T(0.5) * sc * sc + shares + oo * (T(2) - odd_deficit) + ee * (T(2) - even_deficit);
+  const TableRow<T> a = table_row(left), b = table_row(right);
   const T even_gain = left[kTableEvenGain] * right[kTableEvenGain] * (n * even.gain);
-  return {!is_signed || to_one <= to_minus_one ? to_one : -to_minus_one,
-          odd_scale * odd.gain + (positive ? even_gain : -even_gain)};
+  return {is_signed ? table_deficit<T, true>(a, b, m, positive, odd_loss, even_loss)
+                    : table_deficit<T, false>(a, b, m, positive, odd_loss, even_loss),
+          odd_gain + (positive ? even_gain : -even_gain)};
 }
 
 }  // namespace ntkfast::device

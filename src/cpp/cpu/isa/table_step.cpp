@@ -5,6 +5,7 @@
 #include "cpu/isa/loops.hpp"
 #include "cpu/isa/steps.hpp"
 #include "math/deficit.hpp"
+#include "math/table_deficit.hpp"
 #include "program/pair_table.hpp"
 
 #if defined(__AVX512F__)
@@ -173,13 +174,6 @@ void contract(const PairTable<T>& table, T t, T* c) {
   }
 }
 
-// V of a part, which rounding may leave below zero.
-template <class T>
-NTKFAST_INLINE T scaled_loss(T scale, T share, T other_scale, T other_share, T loss) {
-  const T sum = scale * other_scale * loss + T(0.5) * (scale - other_scale) * (share - other_share);
-  return sum > T(0) ? sum : T(0);
-}
-
 template <class T, bool kSigned, bool kTau>
 void table_step(const Step<T>& step, const TileRow<T>& row) {
   constexpr int kPairs = Chunk<T>::kPairs;
@@ -188,6 +182,8 @@ void table_step(const Step<T>& step, const TileRow<T>& row) {
   for (int k = 0; k < kTableColumns; ++k) left[k] = step.left[k][row.i];
   alignas(64) T c[PairTable<T>::kMaxTerms];
   contract(table, left[kTablePosition], c);
+  const TableRow<T> ours{left[kTableConstant], left[kTableOddScale], left[kTableOddShare],
+                         left[kTableEvenScale], left[kTableEvenShare]};
   Chunk<T> chunk;
   const int odd = 0, even = table.odd ? 1 : 0;
   for (int j0 = 0; j0 < row.n; j0 += kPairs) {
@@ -233,28 +229,13 @@ void table_step(const Step<T>& step, const TileRow<T>& row) {
       const bool positive = !kSigned || std::copysign(T(1), s_in[v]) > T(0);
       const T dt = left[kTablePosition] - chunk.t[v], dt2 = dt * dt;
       const T n = chunk.n[v];
-      const T odd_loss = scaled_loss(left[kTableOddScale], left[kTableOddShare],
-                                     right[kTableOddScale][v], right[kTableOddShare][v],
-                                     dt2 * chunk.excess[o][v] + chunk.mu[v] * chunk.sum[o][v]);
-      const T even_loss = scaled_loss(left[kTableEvenScale], left[kTableEvenShare],
-                                      right[kTableEvenScale][v], right[kTableEvenShare][v],
-                                      dt2 * chunk.excess[e][v] + chunk.mu[v] * chunk.sum[e][v]);
-      const T odd_squares = left[kTableOddScale] * left[kTableOddShare] +
-                            right[kTableOddScale][v] * right[kTableOddShare][v];
-      const T odd_near = T(0.5) * chunk.m[v] * odd_squares + n * odd_loss;
-      const T odd_far = odd_squares - odd_near;
-      const T dc = left[kTableConstant] - right[kTableConstant][v];
-      const T to_one = T(0.5) * dc * dc + even_loss + (positive ? odd_near : odd_far);
-      if constexpr (kSigned) {
-        const T sc = left[kTableConstant] + right[kTableConstant][v];
-        const T even_squares = left[kTableEvenScale] * left[kTableEvenShare] +
-                               right[kTableEvenScale][v] * right[kTableEvenShare][v];
-        const T to_minus_one =
-            T(0.5) * sc * sc + (even_squares - even_loss) + (positive ? odd_far : odd_near);
-        s_out[v] = to_one <= to_minus_one ? to_one : -to_minus_one;
-      } else {
-        s_out[v] = to_one;
-      }
+      const TableRow<T> theirs{right[kTableConstant][v], right[kTableOddScale][v],
+                               right[kTableOddShare][v], right[kTableEvenScale][v],
+                               right[kTableEvenShare][v]};
+      s_out[v] =
+          table_deficit<T, kSigned>(ours, theirs, chunk.m[v], positive,
+                                    dt2 * chunk.excess[o][v] + chunk.mu[v] * chunk.sum[o][v],
+                                    dt2 * chunk.excess[e][v] + chunk.mu[v] * chunk.sum[e][v]);
       if constexpr (kTau) {
         const T odd_gain = left[kTableOddGain] * right[kTableOddGain][v] * chunk.sum[2 + o][v];
         const T even_gain =
