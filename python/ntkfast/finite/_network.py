@@ -12,7 +12,7 @@ from .. import _memory
 from .._arrays import Prepared, prepare
 from .._text import one_line
 from .._validate import choice, got, whole_number
-from ..errors import ArchitectureError
+from ..errors import ArchitectureError, DeviceError
 from ..layers import Dense
 from ..network import Network
 from ..predict.arguments import loss_weight
@@ -267,7 +267,7 @@ class FiniteNetwork(Trainable):
         list of array, shape (n, units)
             Layers in order, branch after branch; Identity, FanOut and parallel have none.
         """
-        x, _, wrap = self._data(X)
+        x, _, wrap, _ = self._data(X)
         return [wrap(value) for value in forward(self._bound(), self._own, x)[1:]]
 
     def ntk(self, X: Any, Z: Any = None, *, outputs: str = "trace") -> Any:
@@ -303,7 +303,7 @@ class FiniteNetwork(Trainable):
         True
         """
         choice("outputs", outputs, _tangent.MODES)
-        x, z, wrap = self._data(X, Z)
+        x, z, wrap, _ = self._data(X, Z)
         tape = self._bound()
         m = len(x) if z is None else len(z)
         itemsize = np.result_type(x, self._dtype).itemsize
@@ -327,7 +327,7 @@ class FiniteNetwork(Trainable):
         tuple of DenseParameters
             As `parameters`, zero where a layer is not trained.
         """
-        x, _, _ = self._data(X)
+        x = self._data(X).x
         signal = targets("signal", signal, len(x), self.outputs)
         values = forward(self._bound(), self._own, x)
         found = parameter_gradients(self._bound(), self._own, values, signal)
@@ -347,7 +347,7 @@ class FiniteNetwork(Trainable):
         -------
         array, shape (n, outputs)
         """
-        x, _, wrap = self._data(X)
+        x, _, wrap, _ = self._data(X)
         return wrap(self.along(x, self._direction(direction)))
 
     def tangent_operator(self, X: Any) -> LinearOperator:
@@ -364,7 +364,7 @@ class FiniteNetwork(Trainable):
         """
         from scipy.sparse.linalg import LinearOperator
 
-        x, _, _ = self._data(X)
+        x = self._data(X).x
         tape, shape = self._bound(), (len(x), self.outputs)
         values = forward(tape, self._own, x)
 
@@ -449,6 +449,11 @@ class FiniteNetwork(Trainable):
 
     def _data(self, X: Any, Z: Any = None) -> Prepared:
         data = prepare(X, Z)
+        if data.device is not None:
+            raise DeviceError(
+                f"X is on cuda:{data.device}, and finite networks are computed on the CPU: copy it "
+                "to the host"
+            )
         for name, rows in (("X", data.x), ("Z", data.z)):
             if rows is not None and not np.isfinite(rows).all():
                 raise ValueError(f"{name} must be finite, got NaN or infinity")
