@@ -24,7 +24,7 @@ from .network import Network, repeat, serial
 from .serialization import from_dict
 
 if TYPE_CHECKING:
-    from . import cuda, finite, phase, plot, predict, sklearn, solvers, stax
+    from . import compare, cuda, finite, phase, plot, predict, sklearn, solvers, stax
     from .solvers import solve
 
 __version__ = _core.build_info()["version"]
@@ -32,6 +32,7 @@ __version__ = _core.build_info()["version"]
 __all__ = [
     "Kernels",
     "Network",
+    "compare",
     "config",
     "cuda",
     "errors",
@@ -57,7 +58,7 @@ __all__ += layers.__all__
 # Imported on first use: not everybody needs them, and some bring in SciPy, scikit-learn,
 # matplotlib or a GPU driver.
 _LAZY_MODULES = frozenset(
-    {"cuda", "finite", "phase", "plot", "predict", "sklearn", "solvers", "stax"}
+    {"compare", "cuda", "finite", "phase", "plot", "predict", "sklearn", "solvers", "stax"}
 )
 
 

@@ -1,0 +1,290 @@
+"""Networks in training: constancy of the kernel, linearization, lazy training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import finite
+from .._validate import finite_number, whole_number
+from ..finite import DenseParameters, FiniteNetwork
+from ..finite._training import targets
+from ..network import Network
+from ..predict import GradientDescent
+from .checks import check_network, fingerprint, rows
+from .sweep import Measurement, Sweep, measure
+
+__all__ = ["lazy_training", "training"]
+
+Array = NDArray[Any]
+
+
+def training(
+    net: Network,
+    X: Any,
+    y: Any,
+    Z: Any = None,
+    *,
+    steps: int = 200,
+    rate: float = 0.5,
+    widths: Iterable[int] = (64, 128, 256, 512, 1024),
+    seeds: int | Iterable[int] = 10,
+    path: str | os.PathLike[str] | None = None,
+    jobs: int | None = None,
+) -> Sweep:
+    """Train networks of several widths beside their Taylor models and the infinite network.
+
+    In the limit the tangent kernel does not change in training (Jacot et al. 2018), networks follow
+    their first-order Taylor models, and these the closed form with the infinite kernel (Lee et al.
+    2019).
+
+    Parameters
+    ----------
+    net : Network
+    X : array, shape (n, d)
+        Training samples.
+    y : array, shape (n,)
+        Targets.
+    Z : array, shape (m, d), optional
+        Samples at which outputs are compared; those of X by default.
+    steps : int, default 200
+        Steps of full-batch gradient descent on half the mean of ``(f(X) - y)**2``.
+    rate : float, default 0.5
+        Step size, in units of the infinite network's largest stable one.
+    widths, seeds, path, jobs
+        As in `kernel_deviation`.
+
+    Returns
+    -------
+    Sweep
+        "kernel change": Frobenius norm of the change of the kernel of X over its norm at the start,
+        theory -1/2 (and -1 for its mean). "from Taylor model": root of the mean square of the
+        difference at Z to the Taylor model trained the same way, theory -1/2. "from infinite
+        kernel": the same to the closed form with the infinite network's kernel, from the network's
+        own start. "loss": at the end.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, shape or range.
+    DivergenceError
+        If a narrow network explodes at this step size: take a smaller `rate`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ntkfast as nk
+    >>> X = np.random.default_rng(0).normal(size=(8, 3))
+    >>> sweep = nk.compare.training(
+    ...     nk.mlp(1, "erf"), X, X[:, 0], widths=[32, 512], seeds=4, steps=50
+    ... )
+    >>> bool(sweep.slope("kernel change").value < -0.2)
+    True
+    """
+    check_network(net)
+    x = rows("X", X)
+    z = x if Z is None else rows("Z", Z)
+    steps = whole_number("steps", steps, minimum=1)
+    rate = finite_number("rate", rate, minimum=0)
+    y = targets("y", y, len(x), 1)[:, 0]
+    step_size = rate * GradientDescent(net, x, y).max_learning_rate
+    infinite = GradientDescent(net, x, y, learning_rate=step_size)
+
+    def task(width: int, seed: int) -> Measurement:
+        f = finite.init(net, width, seed, dtype=x.dtype)
+        before = f.ntk(x)
+        arguments = {"steps": steps, "learning_rate": step_size, "records": 1}
+        trained = f.train(x, y, **arguments)
+        model = f.linearize().train(x, y, **arguments).network
+        after = trained.network.ntk(x)
+        limit = infinite.predict(z, steps, f0=f(x)[:, 0], f0_Z=f(z)[:, 0])
+        end = trained.network(z)
+        return {
+            "kernel change": float(np.linalg.norm(after - before) / np.linalg.norm(before)),
+            "from Taylor model": _root_mean_square(end - model(z)),
+            "from infinite kernel": _root_mean_square(end[:, 0] - limit),
+            "loss": float(trained.losses[-1]),
+        }
+
+    return measure(
+        "Networks in training",
+        task,
+        widths,
+        seeds,
+        {"kernel change": -0.5, "from Taylor model": -0.5, "from infinite kernel": -0.5},
+        path=path,
+        jobs=jobs,
+        settings={
+            "net": fingerprint(net),
+            "data": [fingerprint(a) for a in (x, y, z)],
+            "steps": steps,
+            "rate": rate,
+        },
+    )
+
+
+def lazy_training(
+    net: Network,
+    X: Any,
+    y: Any,
+    *,
+    steps: int = 200,
+    rate: float = 0.5,
+    widths: Iterable[int] = (64, 128, 256, 512, 1024),
+    seeds: int | Iterable[int] = 10,
+    iterations: int = 30,
+    path: str | os.PathLike[str] | None = None,
+    jobs: int | None = None,
+) -> Sweep:
+    """Measure how lazy training is: whether parameters move less than derivatives vary.
+
+    Training is lazy where ``kappa = |f(T) - f(0)| ||Hessian|| / ||gradient||**2`` is small, all at
+    the start and for every sample (Chizat, Oyallon, Bach 2019).
+
+    Parameters
+    ----------
+    net : Network
+    X : array, shape (n, d)
+        Training samples.
+    y : array, shape (n,)
+        Targets.
+    steps, rate, widths, seeds, path, jobs
+        As in `training`.
+    iterations : int, default 30
+        Of the power iteration for the norm of each Hessian, on differences of gradients.
+
+    Returns
+    -------
+    Sweep
+        "lazy_kappa": median over samples; "largest lazy_kappa": the largest; "gradient change":
+        ``||g(T) - g(0)|| / ||g(0)||``, the largest over samples. All fall like ``width**-0.5``.
+
+    Raises
+    ------
+    TypeError, ValueError, DivergenceError
+        As `training` says.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ntkfast as nk
+    >>> X = np.random.default_rng(0).normal(size=(4, 3))
+    >>> sweep = nk.compare.lazy_training(
+    ...     nk.mlp(1, "erf"), X, X[:, 0], widths=[32, 512], seeds=3, steps=50
+    ... )
+    >>> bool(sweep.slope("lazy_kappa").value < -0.2)
+    True
+    """
+    check_network(net)
+    x = rows("X", X).astype(np.float64)
+    steps = whole_number("steps", steps, minimum=1)
+    rate = finite_number("rate", rate, minimum=0)
+    iterations = whole_number("iterations", iterations, minimum=1)
+    y = targets("y", y, len(x), 1)[:, 0]
+    step_size = rate * GradientDescent(net, x, y).max_learning_rate
+
+    def task(width: int, seed: int) -> Measurement:
+        f = finite.init(net, width, seed)
+        start = f(x)[:, 0]
+        trained = f.train(x, y, steps=steps, learning_rate=step_size, records=1).network
+        moved = trained(x)[:, 0] - start
+        kappa, change = [], []
+        for i in range(len(x)):
+            gradient = _gradient(f, x[i : i + 1])
+            size = np.linalg.norm(gradient)
+            curvature = _hessian_norm(f, x[i : i + 1], iterations, seed)
+            kappa.append(abs(moved[i]) * curvature / size**2)
+            change.append(np.linalg.norm(_gradient(trained, x[i : i + 1]) - gradient) / size)
+        return {
+            "lazy_kappa": float(np.median(kappa)),
+            "largest lazy_kappa": float(np.max(kappa)),
+            "gradient change": float(np.max(change)),
+        }
+
+    return measure(
+        "Lazy training",
+        task,
+        widths,
+        seeds,
+        dict.fromkeys(("lazy_kappa", "largest lazy_kappa", "gradient change"), -0.5),
+        path=path,
+        jobs=jobs,
+        settings={
+            "net": fingerprint(net),
+            "data": [fingerprint(a) for a in (x, y)],
+            "steps": steps,
+            "rate": rate,
+            "iterations": iterations,
+        },
+    )
+
+
+def _root_mean_square(values: Array) -> float:
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+
+
+def _gradient(f: FiniteNetwork, x: Array) -> Array:
+    """Return the derivative of the output at one sample by all parameters, flat."""
+    return _flat(f.vjp(x, np.ones((1, 1))))
+
+
+def _flat(parameters: Iterable[DenseParameters]) -> Array:
+    arrays = [array for own in parameters for array in own if array is not None]
+    return np.concatenate([array.ravel() for array in arrays])
+
+
+def _hessian_norm(f: FiniteNetwork, x: Array, iterations: int, seed: int) -> float:
+    """Return the spectral norm of the Hessian of the output at one sample by the parameters.
+
+    Power iteration; products with the Hessian are central differences of gradients, which is exact
+    to the square of the step for smooth activations and holds almost everywhere for kinked ones.
+    """
+    rng = np.random.default_rng(seed)
+    step = 1e-4
+    direction = [
+        DenseParameters(
+            rng.standard_normal(own.weights.shape),
+            None if own.bias is None else rng.standard_normal(own.bias.shape),
+        )
+        for own in f.parameters
+    ]
+    norm = 0.0
+    for _ in range(iterations):
+        size = float(np.linalg.norm(_flat(direction)))
+        if size == 0:
+            return 0.0
+        direction = [
+            DenseParameters(own.weights / size, None if own.bias is None else own.bias / size)
+            for own in direction
+        ]
+        ahead, behind = (
+            finite.from_parameters(f.network, _stepped(f.parameters, direction, h)).vjp(
+                x, np.ones((1, 1))
+            )
+            for h in (step, -step)
+        )
+        direction = [
+            DenseParameters(
+                (a.weights - b.weights) / (2 * step),
+                None if a.bias is None or b.bias is None else (a.bias - b.bias) / (2 * step),
+            )
+            for a, b in zip(ahead, behind, strict=True)
+        ]
+        norm = float(np.linalg.norm(_flat(direction)))
+    return norm
+
+
+def _stepped(
+    parameters: Iterable[DenseParameters], direction: Iterable[DenseParameters], h: float
+) -> list[DenseParameters]:
+    return [
+        DenseParameters(
+            own.weights + h * d.weights,
+            None if own.bias is None or d.bias is None else own.bias + h * d.bias,
+        )
+        for own, d in zip(parameters, direction, strict=True)
+    ]
