@@ -110,9 +110,7 @@ def test_an_interrupted_run_goes_on_from_its_file(tmp_path: Path) -> None:
     assert [json.loads(line)["width"] for line in path.read_text().splitlines()[-5:]]
     run(lambda w, s: pytest.fail("nothing is left to do"), path=path)
     with pytest.raises(ValueError, match="holds another run"):
-        measure(
-            "other", rest, [2], 1, {}, path=path, jobs=1, settings={"of": "test"}
-        )
+        measure("other", rest, [2], 1, {}, path=path, jobs=1, settings={"of": "test"})
 
 
 def test_jobs_do_not_change_a_number() -> None:
@@ -221,9 +219,7 @@ def test_the_norm_of_a_hessian_is_that_of_the_matrix() -> None:
         return np.concatenate([a.ravel() for p in parts for a in p])
 
     h = 1e-5
-    hessian = np.array(
-        [(gradient(h * e) - gradient(-h * e)) / (2 * h) for e in np.eye(total)]
-    )
+    hessian = np.array([(gradient(h * e) - gradient(-h * e)) / (2 * h) for e in np.eye(total)])
     expected = np.abs(np.linalg.eigvalsh((hessian + hessian.T) / 2)).max()
     assert abs(_hessian_norm(f, x, 200, seed=0) - expected) < 1e-4 * expected
 
