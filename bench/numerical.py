@@ -194,8 +194,8 @@ def markdown(run: dict[str, Any]) -> str:
         )
         lines.append(f"| {found['case']} | {found['dtype']} | {found['library']} | {figures} |")
     note = (
-        "Errors are the largest ones. The scale of an entry is sqrt(k(x, x) k(z, z)); a float64 error "
-        "is one against 60 digits, a float32 error one against float64 on the same rounded rows."
+        "Errors are the largest ones. The scale of an entry is sqrt(k(x, x) k(z, z)); a float64 "
+        "error is one against 60 digits, a float32 error one against float64 on the rounded rows."
     )
     return "\n".join([*lines, "", note])
 
