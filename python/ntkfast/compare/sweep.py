@@ -37,7 +37,7 @@ class Slope(NamedTuple):
     low, high : float
         Ends of its 95 % confidence interval, for independent networks.
     theory : float
-        What theory says of wide networks; NaN where it says nothing.
+        What theory says of wide networks, or bounds it by; NaN where it says nothing.
     """
 
     value: float
@@ -61,7 +61,7 @@ class Sweep:
     values : dict of str to array, shape (widths, seeds)
         The quantities.
     theory : dict of str to float
-        Exponent of the width that theory gives for a quantity, where it does.
+        Exponent of the width that theory gives for a quantity, or for a bound on it.
     """
 
     title: str
@@ -119,7 +119,7 @@ class Sweep:
         -------
         array
         """
-        return np.quantile(self.values[name], q, axis=1).T
+        return np.quantile(self.values[name], np.asarray(q), axis=1).T
 
     def table(self) -> str:
         """Return medians (and tenths and nine tenths) for every width, and slopes, in Markdown.

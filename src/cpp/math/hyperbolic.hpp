@@ -2,6 +2,8 @@
 // cancel.
 #pragma once
 
+#include <type_traits>
+
 #include "math/hostdev.hpp"
 
 namespace ntkfast::inline NTKFAST_ISA {
@@ -15,6 +17,14 @@ constexpr double inverse_even_factorial(int j) {
   return 1 / product;
 }
 
+// A power that no longer counts beside the first terms, as zero: the product of two others is a
+// normal number, and arithmetic with denormal ones costs a hundred cycles.
+template <class T>
+NTKFAST_INLINE T counted(T power) {
+  constexpr T least = std::is_same_v<T, float> ? T(1e-18) : T(1e-150);
+  return power < least ? T(0) : power;
+}
+
 // The terms from j = kFirst to kLast. Recursive: a loop over them, inside the one that is to be
 // vectorised, would not be unrolled in time.
 template <int kFirst, int kLast, class T>
@@ -24,8 +34,8 @@ NTKFAST_INLINE T second_difference_terms(T x, T y, T z, T power_y, T power_z, T 
     return factor * numerator;
   } else {
     const T next = x * numerator + (power_y + power_z);
-    return factor * numerator +
-           second_difference_terms<kFirst + 1, kLast>(x, y, z, power_y * y, power_z * z, next);
+    return factor * numerator + second_difference_terms<kFirst + 1, kLast>(
+                                    x, y, z, counted(power_y * y), counted(power_z * z), next);
   }
 }
 
@@ -48,7 +58,8 @@ NTKFAST_INLINE T slope_terms(T t, T r, T power, T numerator) {
 // 12 (kTerms + 2) (y + z)^kTerms / (2 kTerms + 4)! of the sum, at most.
 template <int kTerms, class T>
 NTKFAST_INLINE T cosh_second_difference(T y, T z) {
-  return hyperbolic_detail::second_difference_terms<2, kTerms + 1>(y + z, y, z, y, z, T(2));
+  const T a = hyperbolic_detail::counted(y), b = hyperbolic_detail::counted(z);
+  return hyperbolic_detail::second_difference_terms<2, kTerms + 1>(a + b, a, b, a, b, T(2));
 }
 
 // With f(t) = 2 (cosh sqrt(t) - 1) / t, the square of sinh(sqrt(t) / 2) / (sqrt(t) / 2):
