@@ -65,6 +65,9 @@ class Bell(Activation):
     def phi(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
         return np.asarray(np.exp(-(x**2)))
 
+    def slope(self, x: NDArray[Any]) -> NDArray[Any]:  # noqa: D102
+        return np.asarray(-2 * x * np.exp(-(x**2)))
+
     def _mean_squared_slope(self) -> float:
         return 0.0
 '''
