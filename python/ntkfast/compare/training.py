@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .. import finite
 from .._validate import finite_number, whole_number
 from ..finite import DenseParameters, FiniteNetwork
+from ..finite._parameters import flat, shifted
 from ..finite._training import targets
 from ..network import Network
 from ..predict import GradientDescent
@@ -229,12 +230,7 @@ def _root_mean_square(values: Array) -> float:
 
 def _gradient(f: FiniteNetwork, x: Array) -> Array:
     """Return the derivative of the output at one sample by all parameters, flat."""
-    return _flat(f.vjp(x, np.ones((1, 1))))
-
-
-def _flat(parameters: Iterable[DenseParameters]) -> Array:
-    arrays = [array for own in parameters for array in own if array is not None]
-    return np.concatenate([array.ravel() for array in arrays])
+    return flat(f.vjp(x, np.ones((1, 1))))
 
 
 def _hessian_norm(f: FiniteNetwork, x: Array, iterations: int, seed: int) -> float:
@@ -254,37 +250,18 @@ def _hessian_norm(f: FiniteNetwork, x: Array, iterations: int, seed: int) -> flo
     ]
     norm = 0.0
     for _ in range(iterations):
-        size = float(np.linalg.norm(_flat(direction)))
+        size = float(np.linalg.norm(flat(direction)))
         if size == 0:
             return 0.0
-        direction = [
-            DenseParameters(own.weights / size, None if own.bias is None else own.bias / size)
-            for own in direction
-        ]
-        ahead, behind = (
-            finite.from_parameters(f.network, _stepped(f.parameters, direction, h)).vjp(
-                x, np.ones((1, 1))
-            )
-            for h in (step, -step)
-        )
-        direction = [
-            DenseParameters(
-                (a.weights - b.weights) / (2 * step),
-                None if a.bias is None or b.bias is None else (a.bias - b.bias) / (2 * step),
-            )
-            for a, b in zip(ahead, behind, strict=True)
-        ]
-        norm = float(np.linalg.norm(_flat(direction)))
+        ahead, behind = (_moved_gradient(f, x, direction, h / size) for h in (step, -step))
+        direction = [shifted(a, b, -1.0) for a, b in zip(ahead, behind, strict=True)]
+        norm = float(np.linalg.norm(flat(direction))) / (2 * step)
     return norm
 
 
-def _stepped(
-    parameters: Iterable[DenseParameters], direction: Iterable[DenseParameters], h: float
-) -> list[DenseParameters]:
-    return [
-        DenseParameters(
-            own.weights + h * d.weights,
-            None if own.bias is None or d.bias is None else own.bias + h * d.bias,
-        )
-        for own, d in zip(parameters, direction, strict=True)
-    ]
+def _moved_gradient(
+    f: FiniteNetwork, x: Array, direction: Iterable[DenseParameters], h: float
+) -> Iterable[DenseParameters]:
+    """Return the derivative at one sample where the parameters have moved by h * direction."""
+    moved = [shifted(own, d, h) for own, d in zip(f.parameters, direction, strict=True)]
+    return finite.from_parameters(f.network, moved).vjp(x, np.ones((1, 1)))

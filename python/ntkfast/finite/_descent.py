@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import DivergenceError
 from ..predict.arguments import loss_weight
-from ._parameters import DenseParameters, shifted
+from ._parameters import DenseParameters, flat, shifted
 
 if TYPE_CHECKING:
     from ._training import Trainable
@@ -92,12 +92,12 @@ def flow(model: Trainable, x: Array, y: Array, time: float, loss_scale: float | 
     layout = model.gradient(seen, np.zeros_like(outputs))
     weight = loss_weight(loss_scale, y.shape[1], len(y))
 
-    def slope(_: float, flat: NDArray[np.float64]) -> NDArray[np.float64]:
-        here = model.moved(_unflat(layout, flat), 1.0)
+    def slope(_: float, vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        here = model.moved(_unflat(layout, vector), 1.0)
         outputs, seen = here.outputs_and_pass(x)
-        return -_flat(here.gradient(seen, (outputs - y) * weight))
+        return -flat(here.gradient(seen, (outputs - y) * weight).values())
 
-    start = np.zeros(sum(array.size for array in _arrays(layout)))
+    start = np.zeros(flat(layout.values()).size)
     solver = RK45(slope, 0.0, start, time, rtol=_FLOW_TOLERANCE, atol=_FLOW_TOLERANCE)
     times, losses = [0.0], [_loss(model, x, y, loss_scale)]
     while solver.status == "running":
@@ -121,16 +121,7 @@ def _sum(factor: float, velocity: Gradient, gradient: Gradient) -> Gradient:
     return {i: shifted(new, velocity[i], factor) for i, new in gradient.items()}
 
 
-def _arrays(parameters: Gradient) -> list[Array]:
-    return [array for own in parameters.values() for array in own if array is not None]
-
-
-def _flat(parameters: Gradient) -> NDArray[np.float64]:
-    arrays = _arrays(parameters)
-    return np.concatenate([array.ravel() for array in arrays]) if arrays else np.zeros(0)
-
-
-def _unflat(layout: Gradient, flat: NDArray[np.float64]) -> Gradient:
+def _unflat(layout: Gradient, vector: NDArray[np.float64]) -> Gradient:
     """Cut a vector into parameters like those of `layout`."""
     found, at = {}, 0
     for i, own in layout.items():
@@ -139,7 +130,7 @@ def _unflat(layout: Gradient, flat: NDArray[np.float64]) -> Gradient:
             if array is None:
                 pieces.append(None)
                 continue
-            piece = flat[at : at + array.size].reshape(array.shape)
+            piece = vector[at : at + array.size].reshape(array.shape)
             pieces.append(piece.astype(array.dtype, copy=False))
             at += array.size
         weights, bias = pieces

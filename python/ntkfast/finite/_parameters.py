@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from .._validate import got
 
 __all__ = [
     "DenseParameters",
+    "flat",
     "locked",
     "read_parameters",
     "shape_of",
@@ -75,3 +77,9 @@ def zero_parameters(own: DenseParameters) -> DenseParameters:
     return DenseParameters(
         np.zeros_like(own.weights), None if own.bias is None else np.zeros_like(own.bias)
     )
+
+
+def flat(parameters: Iterable[DenseParameters]) -> Array:
+    """Return all numbers of several layers in one vector."""
+    arrays = [array.ravel() for own in parameters for array in own if array is not None]
+    return np.concatenate(arrays) if arrays else np.zeros(0)
