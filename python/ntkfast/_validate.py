@@ -1,10 +1,14 @@
-"""Checks of scalar arguments: a message names the argument, what was expected and what was got."""
+"""Checks of arguments: a message names the argument, what was expected and what was got."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 def got(value: object) -> str:
@@ -73,3 +77,9 @@ def choice(name: str, value: object, allowed: Iterable[str]) -> str:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, {got(value)}")
     return value
+
+
+def require_finite(name: str, array: NDArray[Any]) -> None:
+    """Raise ValueError if a number is NaN or infinite."""
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")

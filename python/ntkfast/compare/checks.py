@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import prepare
-from .._validate import got
+from .._validate import got, require_finite
 from ..errors import DeviceError
 from ..network import Network
 
@@ -30,8 +30,7 @@ def rows(name: str, value: Any) -> NDArray[Any]:
         raise DeviceError(f"{name} is on cuda:{data.device}: copy it to the host")
     if len(data.x) == 0:
         raise ValueError(f"{name} must hold at least one sample, got shape {data.x.shape}")
-    if not np.isfinite(data.x).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    require_finite(name, data.x)
     return data.x
 
 

@@ -206,11 +206,7 @@ class Sweep:
         """
         from .. import plot
 
-        plot.require_matplotlib()
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots(figsize=(5.0, 3.6), layout="constrained")
+        ax = plot.new_axes(ax)
         for k, name in enumerate(self.values):
             color = plot.COLORS[k % len(plot.COLORS)]
             low, middle, high = self.quantiles(name).T

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .. import _memory
 from .._arrays import Prepared, prepare
 from .._text import one_line
-from .._validate import choice, got, whole_number
+from .._validate import choice, got, require_finite, whole_number
 from ..errors import ArchitectureError, DeviceError
 from ..layers import Dense
 from ..network import Network
@@ -455,8 +455,8 @@ class FiniteNetwork(Trainable):
                 "to the host"
             )
         for name, rows in (("X", data.x), ("Z", data.z)):
-            if rows is not None and not np.isfinite(rows).all():
-                raise ValueError(f"{name} must be finite, got NaN or infinity")
+            if rows is not None:
+                require_finite(name, rows)
         self._bind(data.x.shape[1])
         return data
 

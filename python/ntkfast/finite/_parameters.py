@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import got
+from .._validate import got, require_finite
 
 __all__ = [
     "DenseParameters",
@@ -44,8 +44,8 @@ def read_parameters(name: str, k: int, given: Any) -> DenseParameters:
     for array in (weights, bias):
         if array is not None and array.dtype.kind not in "fiu":
             raise TypeError(f"{name}[{k}] must hold real numbers, got dtype {array.dtype}")
-        if array is not None and not np.isfinite(array).all():
-            raise ValueError(f"{name}[{k}] must be finite, got NaN or infinity")
+        if array is not None:
+            require_finite(f"{name}[{k}]", array)
     if weights.ndim != 2:
         raise ValueError(f"{name}[{k}]: weights must be 2-D, got shape {weights.shape}")
     return DenseParameters(weights, None if bias is None else bias.reshape(-1))

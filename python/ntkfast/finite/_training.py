@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .._validate import choice, finite_number, got, whole_number
+from .._validate import choice, finite_number, got, require_finite, whole_number
 from ..predict.arguments import loss_weight
 from ._descent import Gradient, Plan, descend, flow
 
@@ -35,8 +35,7 @@ def targets(name: str, value: Any, n: int, outputs: int) -> Array:
         array = array[:, None]
     if array.shape != (n, outputs):
         raise ValueError(f"{name} must have shape {(n, outputs)}, got {np.shape(value)}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    require_finite(name, array)
     return array
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._kernel_matrix import FloatArray, real_array
-from .._validate import choice, finite_number, got
+from .._validate import choice, finite_number, got, require_finite
 
 __all__ = ["Targets", "called", "loss_weight", "times"]
 
@@ -47,7 +47,7 @@ class Targets:
             raise ValueError(f"y must have {n} rows, one for each of X, got shape {values.shape}")
         if values.size == 0:
             raise ValueError(f"y must have at least one output, got shape {values.shape}")
-        _require_finite("y", values)
+        require_finite("y", values)
         self.trailing: tuple[int, ...] = values.shape[1:]
         self.columns: FloatArray = values.reshape(n, -1).astype(np.float64)
 
@@ -66,17 +66,12 @@ class Targets:
             raise ValueError(
                 f"{name} must have shape {shape}, the outputs at each row, got {values.shape}"
             ) from error
-        _require_finite(name, values)
+        require_finite(name, values)
         return filled.reshape(rows, self.outputs).astype(np.float64)
 
     def restore(self, columns: NDArray[Any], leading: tuple[int, ...]) -> NDArray[Any]:
         """Return (times, rows, outputs) with the shapes of the times and of the targets."""
         return columns.reshape(*leading, columns.shape[1], *self.trailing)
-
-
-def _require_finite(name: str, values: NDArray[Any]) -> None:
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
 
 
 def called(f0: Any, rows: Any, targets: Targets) -> Any:

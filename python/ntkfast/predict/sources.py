@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .._arrays import prepare
 from .._gram import Kernels
 from .._kernel_matrix import FloatArray, kernel_matrix, real_array
-from .._validate import got
+from .._validate import got, require_finite
 from ..network import Network
 
 __all__ = ["ArrayRows", "ArraySource", "NetRows", "NetSource", "Rows", "Source"]
@@ -40,7 +40,7 @@ class NetSource:
         data = prepare(X)
         if len(data.x) == 0:
             raise ValueError(f"X must hold at least one sample, got shape {data.x.shape}")
-        _require_finite("X", data.x)
+        require_finite("X", data.x)
         return cls(net, data.x.astype(np.float64), data.x.dtype, data.wrap, threads, X)
 
     @property
@@ -62,7 +62,7 @@ class NetSource:
         """Return the rows of Z, which must be of the same kind of array and width as X."""
         data = prepare(self.given, Z)
         assert data.z is not None
-        _require_finite("Z", data.z)
+        require_finite("Z", data.z)
         return NetRows(self, data.z.astype(np.float64), data.z.dtype, data.wrap)
 
 
@@ -163,7 +163,7 @@ class ArrayRows:
                     f"k_test_train must have shape (m, {n}), rows to predict for by training rows; "
                     f"{name} has shape {value.shape}"
                 )
-            _require_finite("k_test_train", value)
+            require_finite("k_test_train", value)
         prior = None if k_test_test is None else _prior(k_test_test, len(data.x), initial)
         return cls(kernels, prior, data.x.dtype, data.wrap)
 
@@ -211,10 +211,5 @@ def _prior(k_test_test: Any, m: int, kind: str) -> NDArray[Any]:
             f"k_test_test must be the {kind.upper()} kernel of shape ({m}, {m}) or its diagonal of "
             f"shape ({m},), got shape {prior.shape}"
         )
-    _require_finite("k_test_test", prior)
+    require_finite("k_test_test", prior)
     return prior
-
-
-def _require_finite(name: str, array: NDArray[Any]) -> None:
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
