@@ -42,7 +42,7 @@ class Prepared(NamedTuple):
     device: int | None = None  # number of the CUDA device that the rows came from
 
 
-def prepare(X: Any, Z: Any = None) -> Prepared:
+def prepare(X: Any, Z: Any = None, *, images: bool = False) -> Prepared:
     """Check X and Z and convert them to one dtype; Z None stays None."""
     kind = _kind(X)
     if Z is not None and (other := _kind(Z)) != kind:
@@ -50,7 +50,7 @@ def prepare(X: Any, Z: Any = None) -> Prepared:
             f"X and Z must be arrays of one kind, got {_type_name(X)} ({kind}) for X "
             f"and {_type_name(Z)} ({other}) for Z"
         )
-    x, dtype = _read("X", X)
+    x, dtype = _read("X", X, images)
     device = _cuda_index(X)
     wrap = _WRITERS[kind] if device is None else partial(_DEVICE_WRITERS[kind], device)
     if Z is None:
@@ -60,12 +60,12 @@ def prepare(X: Any, Z: Any = None) -> Prepared:
             f"X and Z must be on one device, got {_place(device)} for X and {_place(other_device)} "
             "for Z"
         )
-    z, z_dtype = _read("Z", Z)
+    z, z_dtype = _read("Z", Z, images)
     dtype = np.result_type(dtype, z_dtype)
-    if x.shape[1] != z.shape[1]:
+    if x.shape[1:] != z.shape[1:]:
+        what = "images of the same size" if images else "the same number of columns"
         raise ValueError(
-            f"X and Z must have the same number of columns, got X of shape {x.shape} "
-            f"and Z of shape {z.shape}"
+            f"X and Z must have {what}, got X of shape {x.shape} and Z of shape {z.shape}"
         )
     return Prepared(_converted(x, dtype), _converted(z, dtype), wrap, device)
 
@@ -105,7 +105,7 @@ def _place(device: int | None) -> str:
 # --- Reading ---------------------------------------------------------------------------------
 
 
-def _read(name: str, value: Any) -> tuple[NDArray[Any], np.dtype[Any]]:
+def _read(name: str, value: Any, images: bool) -> tuple[NDArray[Any], np.dtype[Any]]:
     """Return the value as a NumPy array of rank 2, and the dtype to compute in."""
     kind = _kind(value)
     if kind == "torch":
@@ -119,6 +119,9 @@ def _read(name: str, value: Any) -> tuple[NDArray[Any], np.dtype[Any]]:
     else:
         array = _read_host(name, value)
     dtype = _promoted(name, array)
+    if images:
+        _require_images(name, array)
+        return array, dtype
     if array.ndim == 1:
         raise ValueError(
             f"{name} must be 2-D (samples in rows), got shape {array.shape}: use {name}.reshape"
@@ -132,6 +135,17 @@ def _read(name: str, value: Any) -> tuple[NDArray[Any], np.dtype[Any]]:
     if array.shape[1] == 0:
         raise ValueError(f"{name} must have at least one column, got shape {array.shape}")
     return array, dtype
+
+
+def _require_images(name: str, array: NDArray[Any]) -> None:
+    if array.ndim != 4:
+        hint = f": use {name}[..., None] for one channel" if array.ndim == 3 else ""
+        raise ValueError(
+            f"{name} must be 4-D (images, height, width, channels) for a network with Conv or "
+            f"pools, got shape {array.shape}{hint}"
+        )
+    if 0 in array.shape[1:]:
+        raise ValueError(f"{name} must have at least one pixel and channel, got {array.shape}")
 
 
 def _read_host(name: str, value: Any) -> NDArray[Any]:

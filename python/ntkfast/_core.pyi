@@ -33,6 +33,21 @@ class DualTable:
 class Builder:
     def __init__(self) -> None: ...
     def input(self, columns: int = -1) -> int: ...
+    def image(self, height: int, width: int, channels: int) -> int: ...
+    def conv(
+        self,
+        value: int,
+        W_std: float,
+        b_std: float | None,
+        trainable: bool,
+        filter_shape: tuple[int, int],
+        strides: tuple[int, int],
+        padding: str,
+        out_chan: int,
+        scale: float | None,
+    ) -> int: ...
+    def flatten(self, value: int) -> int: ...
+    def global_pool(self, value: int, mean: bool) -> int: ...
     def dense(
         self, value: int, W_std: float, b_std: float, trainable: bool, width: int = 1
     ) -> int: ...
@@ -71,6 +86,9 @@ def gram(
     reuse_memory: bool,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[NDArray[Any] | None], list[NDArray[Any] | None]]: ...
+def spatial_cost(
+    program: Program, n: int, m: int, itemsize: int, threads: int
+) -> tuple[int, float, int]: ...
 def device_job(
     program: Program,
     x: NDArray[Any],

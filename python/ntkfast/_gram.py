@@ -13,9 +13,10 @@ from ._gram_progress import gram_progress
 from ._resolution import program_for
 from ._text import one_line
 from ._threads import resolve_threads
-from ._validate import choice, got
+from ._validate import choice, got, require_finite
 from .config import config, resolve_isa
-from .errors import KernelOverflowError
+from .errors import DeviceError, KernelOverflowError
+from .layers.spatial import has_positions
 
 if TYPE_CHECKING:
     from .network import Network
@@ -141,8 +142,11 @@ def grams(
     """Return the kernels that are asked for, the other ones being None."""
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
-    data = prepare(X, Z)
+    images = any(has_positions(net.layers) for net in nets)
+    data = _prepared(X, Z, images)
     index = resolve_device(device, data.device)
+    if images and index is not None:
+        raise DeviceError('kernels of images are computed on the CPU only: pass device="cpu"')
     if not nets:
         return []
     with translated(nets, data):
@@ -163,11 +167,20 @@ def diagonals(
     """Return the diagonals of the kernels of X with itself, in O(n)."""
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
-    data = prepare(X)
+    data = _prepared(X, None, any(has_positions(net.layers) for net in nets))
     with translated(nets, data):
         program = _program(nets, data, n_threads, isa, pairs=False)
         K, T = _core.diag(program, data.x, nngp, ntk, n_threads, isa)
     return [Kernels(data.wrap(k), data.wrap(t)) for k, t in zip(K, T, strict=True)]
+
+
+def _prepared(X: Any, Z: Any, images: bool) -> Prepared:
+    data = prepare(X, Z, images=images)
+    if images:  # rows are checked while their norms are taken
+        for name, array in (("X", data.x), ("Z", data.z)):
+            if array is not None:
+                require_finite(name, array)
+    return data
 
 
 def _program(
@@ -180,10 +193,12 @@ def _require_memory(
     program: _core.Program, data: Prepared, outputs: int, threads: int, *, on_cpu: bool
 ) -> None:
     """Refuse what would not fit in host memory; a device looks after its own."""
-    n, d = data.x.shape
+    n, d = data.x.shape[:2]
     m = n if data.z is None else data.z.shape[0]
     itemsize = data.x.dtype.itemsize
-    if on_cpu:
+    if data.x.ndim == 4:
+        workspace = _core.spatial_cost(program, n, m, itemsize, threads)[2]
+    elif on_cpu:
         workspace = _core.workspace_bytes(program, n, m, d, itemsize, threads)
     else:
         workspace = _core.device_job_bytes(program, n, 0 if data.z is None else m, d, itemsize)

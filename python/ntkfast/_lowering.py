@@ -12,16 +12,20 @@ from .errors import ArchitectureError
 from .layers import Dense, FanInConcat, FanOut, Layer, Parallel
 from .layers.base import flatten
 from .layers.branches import FanIn, leaves
+from .layers.spatial import has_positions
 
-__all__ = ["Sequences", "compile_program", "flatten", "lower_all", "width_read"]
+__all__ = ["Columns", "Sequences", "compile_program", "flatten", "lower_all", "width_read"]
 
 Sequences = tuple[tuple[Layer, ...], ...]
+
+#: Number of columns of the data, (height, width, channels) of images, None for not known yet.
+Columns = int | tuple[int, int, int] | None
 
 #: What layers hand on: one value of the program, or one for each branch.
 State = int | tuple[int, ...]
 
 
-def compile_program(*sequences: tuple[Layer, ...], width: int | None) -> _core.Program:
+def compile_program(*sequences: tuple[Layer, ...], width: Columns) -> _core.Program:
     """Return the program of one or several sequences for data of so many columns.
 
     None stands for a width that is not known yet. The program has one output per sequence, in this
@@ -37,8 +41,10 @@ def compile_program(*sequences: tuple[Layer, ...], width: int | None) -> _core.P
     return _compile(sequences, width_read(sequences, width))
 
 
-def width_read(sequences: Sequences, width: int | None) -> int | None:
+def width_read(sequences: Sequences, width: Columns) -> Columns:
     """Return the width if a layer reads it; else None, so that all widths share one program."""
+    if isinstance(width, tuple):
+        return width
     reads = any(_reads_width(layer) for layers in sequences for layer in leaves(layers))
     return width if reads else None
 
@@ -46,26 +52,31 @@ def width_read(sequences: Sequences, width: int | None) -> int | None:
 # A cache beside the networks, not in them, keeps them plain values: nothing to rebuild after a
 # pickle or a copy, and equal networks share a program.
 @lru_cache(maxsize=256)
-def _compile(sequences: Sequences, width: int | None) -> _core.Program:
+def _compile(sequences: Sequences, width: Columns) -> _core.Program:
     builder = TableBuilder(None)
     lower_all(builder, sequences, width)
     return builder.build()
 
 
-def lower_all(builder: _core.Builder, sequences: Sequences, width: int | None) -> None:
+def lower_all(builder: _core.Builder, sequences: Sequences, width: Columns) -> None:
     """Append all sequences, then one output for each."""
-    lowering = _Lowering(builder, width)
+    lowering = _Lowering(builder, width, any(map(has_positions, sequences)))
     for value in [lowering.one_value(layers, lowering.start, "") for layers in sequences]:
-        builder.output(value)
+        lowering.output(value)
 
 
 class _Lowering:
     """One walk through the layers, branch by branch."""
 
-    def __init__(self, builder: _core.Builder, width: int | None) -> None:
+    def __init__(self, builder: _core.Builder, width: Columns, images: bool) -> None:
         self.builder = builder
-        self.width = 1 if width is None else width
-        self.start = self.builder.input(-1 if width is None else width)
+        if isinstance(width, tuple) or images:
+            size = width if isinstance(width, tuple) else (-1, -1, -1)
+            self.width = size[2]
+            self.start = self.builder.image(*size)
+        else:
+            self.width = 1 if width is None else width
+            self.start = self.builder.input(-1 if width is None else width)
         self.made_by = ["the input"]  # what the user calls the layer that made each value
         self.known: dict[tuple[State, Layer], State] = {}  # what a layer makes of a state
 
@@ -133,6 +144,13 @@ class _Lowering:
         if value == len(self.made_by):  # Identity adds nothing
             self.made_by.append(where)
         return value
+
+    def output(self, value: int) -> None:
+        """Hand a value out; errors of the core name the layer that made it as the user does."""
+        try:
+            self.builder.output(value)
+        except _core.ArchitectureError as error:
+            raise ArchitectureError(self.in_users_words(str(error), "the end of the network")) from error
 
     def in_users_words(self, message: str, where: str) -> str:
         """Put the user's layers where the core names its own, such as "ABRelu (layer 2)"."""

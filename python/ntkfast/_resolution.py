@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from ._dual_tables import Range, RangeNeededError, TableBuilder, dual_table
-from ._lowering import Sequences, compile_program, lower_all, width_read
+from ._lowering import Columns, Sequences, compile_program, lower_all, width_read
 from .layers import Layer
 from .layers.branches import leaves
 from .layers.numerical import Numerical
@@ -43,8 +43,13 @@ def program_for(
     """
     sequences = tuple(networks)
     if not any(isinstance(layer, Numerical) for layers in sequences for layer in leaves(layers)):
-        return compile_program(*sequences, width=x.shape[1])
+        return compile_program(*sequences, width=columns_of(x))
     return _complete(sequences, x, z, threads, isa, pairs)[0]
+
+
+def columns_of(x: Rows) -> Columns:
+    """Return the number of columns of rows, or the size of images."""
+    return x.shape[1] if x.ndim == 2 else (x.shape[1], x.shape[2], x.shape[3])
 
 
 class Approximation(NamedTuple):
@@ -92,7 +97,7 @@ def approximations(
 def _complete(
     sequences: Sequences, x: Rows, z: Rows | None, threads: int, isa: str, pairs: bool
 ) -> tuple[_core.Program, tuple[Range, ...]]:
-    width = width_read(sequences, x.shape[1])
+    width = width_read(sequences, columns_of(x))
     sides = [
         (name, _core.input_roots(rows, threads, isa))
         for name, rows in (("X", x), ("Z", z))
@@ -112,7 +117,7 @@ def _complete(
 # Nearby data meet the same ranges, which lie on a coarse grid, and share the program.
 @lru_cache(maxsize=256)
 def _build(
-    sequences: Sequences, width: int | None, ranges: tuple[Range, ...], pairs: bool
+    sequences: Sequences, width: Columns, ranges: tuple[Range, ...], pairs: bool
 ) -> tuple[_core.Program, bool]:
     """Return the whole program, or the one up to the first activation without a range and False."""
     try:

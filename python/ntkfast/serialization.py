@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._validate import got, known
 from .errors import ArchitectureError
-from .layers import LAYERS, Dense, Elementwise, Layer, Parallel
+from .layers import LAYERS, Conv, Dense, Elementwise, Layer, Parallel
 
 if TYPE_CHECKING:
     from .network import Network
@@ -81,7 +81,7 @@ def _write(layer: Layer) -> dict[str, Any]:
         )
         return {"type": "parallel", "layers": list(branches)}
     arguments = {spec.name: getattr(layer, spec.name) for spec in fields(layer)}
-    if isinstance(layer, Dense):
+    if isinstance(layer, (Dense, Conv)):
         if layer.trainable:
             del arguments["trainable"]
         if layer.parameterization == "standard":

@@ -17,6 +17,7 @@ from . import (
     piecewise_linear,
     polynomials,
     sinusoids,
+    spatial,
 )
 from .arc_cosine import *
 from .base import Activation, Layer
@@ -29,6 +30,7 @@ from .numerical import *
 from .piecewise_linear import *
 from .polynomials import *
 from .sinusoids import *
+from .spatial import *
 
 __all__ = ["LAYERS", "Activation", "Layer"]
 __all__ += dense.__all__
@@ -40,6 +42,7 @@ __all__ += sinusoids.__all__
 __all__ += exponentials.__all__
 __all__ += normalization.__all__
 __all__ += branches.__all__
+__all__ += spatial.__all__
 
 # Of no use in the file format, where "parallel" is written as "serial" is.
 _NOT_LAYERS = ("LAYERS", "Activation", "Layer", "Parallel", "parallel")

@@ -10,6 +10,7 @@
 #include "bindings/bindings.hpp"
 #include "cpu/gram.hpp"
 #include "program/row_tables.hpp"
+#include "spatial/gram.hpp"
 
 namespace py = pybind11;
 using ntkfast::Monitor;
@@ -71,11 +72,26 @@ struct Outputs {
   }
 };
 
+// Whether x holds images of the size that the program was made for; else rows.
+template <class T>
+bool is_images(const Program& program, const Rows<T>& x) {
+  const ntkfast::Value& input = program.values.front();
+  const bool images = input.grid.has_positions();
+  if (x.ndim() != (images ? 4 : 2)) throw py::value_error("x has another rank than the program");
+  if (images && (x.shape(1) != input.grid.height || x.shape(2) != input.grid.width ||
+                 x.shape(3) != input.width)) {
+    throw py::value_error("x holds images of another size than the program");
+  }
+  return images;
+}
+
 template <class T>
 std::pair<Results, Results> gram(const Program& program, const Rows<T>& x,
                                  const std::optional<Rows<T>>& z, bool nngp, bool ntk, int threads,
                                  const std::string& isa, bool reuse_memory,
                                  const py::object& progress) {
+  const bool images = is_images(program, x);
+  if (z && is_images(program, *z) != images) throw py::value_error("x and z must have one rank");
   const py::ssize_t n = x.shape(0), d = x.shape(1), m = z ? z->shape(0) : n;
   if (z && z->shape(1) != d) throw py::value_error("x and z must have the same number of columns");
   Outputs<T> outputs(program, {n, m}, nngp, ntk, reuse_memory);
@@ -84,7 +100,11 @@ std::pair<Results, Results> gram(const Program& program, const Rows<T>& x,
   const T* rows_z = z ? z->data() : nullptr;
   {
     const py::gil_scoped_release release;  // minutes of pure C++: other Python threads go on
-    ntkfast::cpu::gram<T>(program, rows_x, n, rows_z, m, d, outputs.pointers, options);
+    if (images) {
+      ntkfast::spatial::gram<T>(program, rows_x, n, rows_z, m, outputs.pointers, options);
+    } else {
+      ntkfast::cpu::gram<T>(program, rows_x, n, rows_z, m, d, outputs.pointers, options);
+    }
   }
   return {std::move(outputs.nngp), std::move(outputs.ntk)};
 }
@@ -95,10 +115,15 @@ std::pair<Results, Results> diag(const Program& program, const Rows<T>& x, bool 
   Outputs<T> outputs(program, {x.shape(0)}, nngp, ntk, false);
   const ntkfast::cpu::GramOptions options{threads, isa, make_monitor(nullptr)};
   const T* rows = x.data();
+  const bool images = is_images(program, x);
   const py::ssize_t n = x.shape(0), d = x.shape(1);
   {
     const py::gil_scoped_release release;
-    ntkfast::cpu::diagonal<T>(program, rows, n, d, outputs.pointers, options);
+    if (images) {
+      ntkfast::spatial::diagonal<T>(program, rows, n, outputs.pointers, options);
+    } else {
+      ntkfast::cpu::diagonal<T>(program, rows, n, d, outputs.pointers, options);
+    }
   }
   return {std::move(outputs.nngp), std::move(outputs.ntk)};
 }
@@ -149,6 +174,14 @@ void register_gram(py::module_& module) {
   register_for_dtype<float>(module);
   register_for_dtype<double>(module);
   module.def("output_roots", &output_roots, py::arg("program"), py::arg("p"), py::arg("name"));
+  module.def(
+      "spatial_cost",
+      [](const Program& program, std::int64_t n, std::int64_t m, std::int64_t itemsize,
+         int threads) {
+        const auto cost = ntkfast::spatial::plan_cost(program, n, m, itemsize, threads);
+        return std::tuple{cost.offsets, cost.lanes, cost.workspace_bytes};
+      },
+      py::arg("program"), py::arg("n"), py::arg("m"), py::arg("itemsize"), py::arg("threads"));
   module.def("workspace_bytes", &ntkfast::cpu::workspace_bytes, py::arg("program"), py::arg("n"),
              py::arg("m"), py::arg("d"), py::arg("itemsize"), py::arg("threads"));
 }

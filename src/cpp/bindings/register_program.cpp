@@ -4,14 +4,34 @@
 #include "program/program.hpp"
 
 namespace py = pybind11;
+using ntkfast::Padding;
 using ntkfast::Program;
 using ntkfast::ProgramBuilder;
+using ntkfast::SpatialWindow;
 
 void register_program(py::module_& module) {
   py::class_<Program>(module, "Program", "A network as operations over numbered values.");
   py::class_<ProgramBuilder>(module, "Builder", "Makes a Program, checking that it is legal.")
       .def(py::init<>())
       .def("input", &ProgramBuilder::input, py::arg("columns") = ntkfast::kAnyWidth)
+      .def("image", &ProgramBuilder::image, py::arg("height"), py::arg("width"),
+           py::arg("channels"))
+      .def(
+          "conv",
+          [](ProgramBuilder& builder, int value, double weight_std, std::optional<double> bias_std,
+             bool trainable, std::array<int, 2> filter, std::array<int, 2> strides,
+             const std::string& padding, int channels, std::optional<double> scale) {
+            const SpatialWindow window{filter, strides,
+                                       padding == "VALID"  ? Padding::Valid
+                                       : padding == "SAME" ? Padding::Same
+                                                           : Padding::Circular};
+            return builder.conv(value, weight_std, bias_std, trainable, window, channels, scale);
+          },
+          py::arg("value"), py::arg("W_std"), py::arg("b_std"), py::arg("trainable"),
+          py::arg("filter_shape"), py::arg("strides"), py::arg("padding"), py::arg("out_chan"),
+          py::arg("scale"))
+      .def("flatten", &ProgramBuilder::flatten, py::arg("value"))
+      .def("global_pool", &ProgramBuilder::global_pool, py::arg("value"), py::arg("mean"))
       .def("dense", &ProgramBuilder::dense, py::arg("value"), py::arg("W_std"), py::arg("b_std"),
            py::arg("trainable"), py::arg("width") = 1)
       .def("dense_standard", &ProgramBuilder::dense_standard, py::arg("value"), py::arg("W_std"),

@@ -11,6 +11,8 @@ struct IsaEntry {
   bool (*supported)();
   const TileKernels<float>& (*float_kernels)();
   const TileKernels<double>& (*double_kernels)();
+  const MapKernels<float>& (*float_maps)();
+  const MapKernels<double>& (*double_maps)();
 };
 
 #if defined(NTKFAST_HAVE_AVX2)
@@ -28,12 +30,15 @@ bool has_avx512() {
 #endif
 
 constexpr IsaEntry kIsas[] = {
-    {"baseline", [] { return true; }, baseline::float_kernels, baseline::double_kernels},
+    {"baseline", [] { return true; }, baseline::float_kernels, baseline::double_kernels,
+     baseline::float_map_kernels, baseline::double_map_kernels},
 #if defined(NTKFAST_HAVE_AVX2)
-    {"avx2", has_avx2, avx2::float_kernels, avx2::double_kernels},
+    {"avx2", has_avx2, avx2::float_kernels, avx2::double_kernels, avx2::float_map_kernels,
+     avx2::double_map_kernels},
 #endif
 #if defined(NTKFAST_HAVE_AVX512)
-    {"avx512", has_avx512, avx512::float_kernels, avx512::double_kernels},
+    {"avx512", has_avx512, avx512::float_kernels, avx512::double_kernels, avx512::float_map_kernels,
+     avx512::double_map_kernels},
 #endif
 };
 
@@ -71,6 +76,17 @@ const TileKernels<T>& tile_kernels(std::string_view isa) {
   }
 }
 
+template <class T>
+const MapKernels<T>& map_kernels(std::string_view isa) {
+  if constexpr (std::is_same_v<T, float>) {
+    return find_isa(isa).float_maps();
+  } else {
+    return find_isa(isa).double_maps();
+  }
+}
+
+template const MapKernels<float>& map_kernels<float>(std::string_view);
+template const MapKernels<double>& map_kernels<double>(std::string_view);
 template const TileKernels<float>& tile_kernels<float>(std::string_view);
 template const TileKernels<double>& tile_kernels<double>(std::string_view);
 

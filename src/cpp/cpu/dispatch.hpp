@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cpu/map_kernels.hpp"
 #include "cpu/tile_kernels.hpp"
 
 namespace ntkfast::cpu {
@@ -14,6 +15,8 @@ std::vector<std::string> available_isas();
 
 // The loops for one set; an empty name means the fastest available. Throws std::invalid_argument
 // for a name that this machine cannot run.
+template <class T>
+const MapKernels<T>& map_kernels(std::string_view isa);
 template <class T>
 const TileKernels<T>& tile_kernels(std::string_view isa);
 

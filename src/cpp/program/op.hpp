@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -28,6 +29,18 @@ enum class OpKind : std::uint8_t {
   Sum,            // params: w, w2; w K + w2 K2
   Product,        // K K2
   Output,         // hands value `in` to the sink as output number `out`
+  // Of values with positions, below. The engine of src/cpp/spatial runs them.
+  Conv,        // params: |W_std|, b_std, g, e; trainable, its own part of T is g^2 mean_o K + e^2
+  Flatten,     // K, T: the mean over equal positions
+  GlobalPool,  // params: w; w times the sum over all pairs of positions
+};
+
+enum class Padding : std::uint8_t { Valid, Same, Circular };
+
+// What Conv reads at one output position, along the height and the width.
+struct SpatialWindow {
+  std::array<int, 2> size, stride;
+  Padding padding;
 };
 
 // Numbers of one op that are the same for every pair, at most.
@@ -44,6 +57,7 @@ struct Op {
   int in2 = -1;                      // second value read, of ops that join two; -1: none
   std::vector<double> numbers = {};  // of ops with a list of parameters of any length
   const DualTable* table = nullptr;  // OpKind::Table only; the program owns it
+  SpatialWindow window = {};         // OpKind::Conv only
 };
 
 }  // namespace ntkfast

@@ -65,8 +65,13 @@ Buffers assign_buffers(const Program& program, bool share) {
         free_buffers.push_back(buffers.of[index(value)]);
       }
     };
-    release(first);
-    if (second != first) release(second);
+    // A convolution reads the neighbours of what it writes: not in place.
+    const bool in_place = op.kind != OpKind::Conv;
+    const auto release_all = [&] {
+      release(first);
+      if (second != first) release(second);
+    };
+    if (in_place) release_all();
     if (op.kind == OpKind::Output) continue;
     if (shares(op)) {
       buffers.of[index(op.out)] = buffers.of[index(op.in)];
@@ -75,6 +80,7 @@ Buffers assign_buffers(const Program& program, bool share) {
     if (free_buffers.empty()) free_buffers.push_back(buffers.count++);
     buffers.of[index(op.out)] = free_buffers.back();
     free_buffers.pop_back();
+    if (!in_place) release_all();
   }
   return buffers;
 }
@@ -92,6 +98,8 @@ int common_width(const Value& a, const Value& b) {
   if (a.width == kAnyWidth) return b.width;
   return b.width == kAnyWidth || a.width == b.width ? a.width : kMixedWidths;
 }
+
+constexpr SpatialWindow kOnePosition{{1, 1}, {1, 1}, Padding::Valid};
 
 void require_width(const std::string& name, const Value& in) {
   if (in.width != kMixedWidths) return;
@@ -114,6 +122,9 @@ bool is_degree(double number) {
 
 int ProgramBuilder::add(Op op, Value value) {
   ++program_.layers;
+  const bool moves =
+      op.kind == OpKind::Conv || op.kind == OpKind::Flatten || op.kind == OpKind::GlobalPool;
+  if (!moves) value.grid = at(op.in).grid;
   op.out = static_cast<int>(program_.values.size());
   program_.ops.push_back(op);
   program_.values.push_back(std::move(value));
@@ -144,6 +155,9 @@ int ProgramBuilder::dense(int value, double weight_std, double bias_std, bool tr
   if (!std::isfinite(weight_std) || !std::isfinite(bias_std)) {
     throw ArchitectureError("Dense: W_std and b_std must be finite");
   }
+  if (in.grid.has_positions()) {  // the same weights at every position
+    return conv(value, weight_std, bias_std, trainable, kOnePosition, width, std::nullopt);
+  }
   const Op op{OpKind::Dense, {}, trainable, value, 0, {std::fabs(weight_std), std::fabs(bias_std)}};
   const int out = static_cast<int>(program_.values.size());
   return add(op,
@@ -154,6 +168,9 @@ int ProgramBuilder::dense_standard(int value, double weight_std, std::optional<d
                                    bool trainable, int width, double scale) {
   const Value& in = at(value);
   require_width(label("Dense"), in);
+  if (in.grid.has_positions()) {
+    return conv(value, weight_std, bias_std, trainable, kOnePosition, width, scale);
+  }
   if (!trainable) return dense(value, weight_std, bias_std.value_or(0), false, width);
   if (!(scale > 0) || !std::isfinite(scale)) {
     throw ArchitectureError("Dense: s must be finite and positive");
@@ -269,6 +286,7 @@ void ProgramBuilder::require_independent(const std::string& name, const Value& a
 int ProgramBuilder::fan_in_sum(int value, int other) {
   const Value &a = at(value), &b = at(other);
   const std::string own = label("FanInSum");
+  require_one_grid(own, a, b);
   require_independent(own, a, b);
   if (!a.mean_zero && !b.mean_zero) {
     throw ArchitectureError(own + " adds " + a.produced + " and " + b.produced +
@@ -285,6 +303,7 @@ int ProgramBuilder::fan_in_sum(int value, int other) {
 int ProgramBuilder::fan_in_product(int value, int other) {
   const Value &a = at(value), &b = at(other);
   const std::string own = label("FanInProd");
+  require_one_grid(own, a, b);
   require_independent(own, a, b);
   return add({OpKind::Product, {}, false, value, 0, {}, other},
              {false, a.signed_rho || b.signed_rho, a.has_ntk || b.has_ntk, own,
@@ -296,6 +315,7 @@ int ProgramBuilder::fan_in_product(int value, int other) {
 int ProgramBuilder::fan_in_concat(int value, int other) {
   const Value &a = at(value), &b = at(other);
   const std::string own = label("FanInConcat");
+  require_one_grid(own, a, b);
   require_width(own, a);
   require_width(own, b);
   const bool known = a.width != kAnyWidth && b.width != kAnyWidth;
@@ -315,6 +335,9 @@ int ProgramBuilder::table(int value, std::shared_ptr<const DualTable> table,
   const std::string own = label(name);
   require_gaussian(own, in);
   const bool signed_rho = (in.signed_rho || table->mixed()) && !table->nonnegative();
+  if (in.grid.has_positions()) {
+    throw ArchitectureError(own + ": activations without a closed form have no kernel of images");
+  }
   Op op{OpKind::Table, {}, false, value, 0, {}};
   op.table = table.get();
   program_.tables.push_back(std::move(table));
@@ -322,7 +345,8 @@ int ProgramBuilder::table(int value, std::shared_ptr<const DualTable> table,
 }
 
 void ProgramBuilder::output(int value) {
-  at(value);
+  // Sizes are not known while a network is put together, which may be part of a larger one.
+  if (at(value).grid.height > 0) require_positions("the end of the network", at(value), false);
   program_.ops.push_back({OpKind::Output, {}, false, value, program_.outputs++, {}});
 }
 

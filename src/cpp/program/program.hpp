@@ -4,6 +4,7 @@
 // reads it; `slot` gives it a buffer number, and buffers are reused as soon as they are free.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +19,14 @@ namespace ntkfast {
 // Widths that are no number: not known yet, and that of a sum or product of different widths.
 inline constexpr int kAnyWidth = -1, kMixedWidths = 0;
 
+// Height and width of an image of channels; {0, 0}: a value without positions.
+struct Grid {
+  int height = 0, width = 0;
+  bool has_positions() const { return height != 0; }
+  std::int64_t count() const { return std::int64_t{height} * width; }
+  friend bool operator==(const Grid&, const Grid&) = default;
+};
+
 // What the builder knows of a value beyond its numbers.
 struct Value {
   bool gaussian;         // mean-zero Gaussian, fresh weights: an activation may follow
@@ -29,6 +38,7 @@ struct Value {
   // each alone: values without a common source are independent. Sorted.
   std::vector<int> sources;
   int width;          // channels, or one of the two below
+  Grid grid = {};     // kAnyWidth on both sides where the size is not known yet
   int slot = -1;      // buffer of the pairs of this value, shared with what LayerNorm makes of it
   int row_slot = -1;  // buffer of its rows
 };
@@ -47,12 +57,22 @@ class ProgramBuilder {
  public:
   // The input: K = x.x'/d, T = 0. Called once, first.
   int input(int columns = kAnyWidth);
+  // The input is an image: K = x.x'/C of every pair of positions. kAnyWidth: not known yet.
+  int image(int height, int width, int channels);
   // z = W_std / sqrt(n_in) W a + b_std b with fresh weights.
   int dense(int value, double weight_std, double bias_std, bool trainable, int width = 1);
   // z = W a + b with entries of standard deviation W_std / sqrt(n_in) and b_std, which are trained
   // themselves: T' = n_in / scale K + [bias] + W_std^2 T.
   int dense_standard(int value, double weight_std, std::optional<double> bias_std, bool trainable,
                      int width, double scale);
+  // A convolution of positions with fresh weights, W_std / sqrt(taps n_in) W a + b_std b. `scale`
+  // is that of dense_standard(), empty for the NTK parameterization.
+  int conv(int value, double weight_std, std::optional<double> bias_std, bool trainable,
+           const SpatialWindow& window, int channels, std::optional<double> scale);
+  // Positions become channels.
+  int flatten(int value);
+  // Sum over all positions, or their mean.
+  int global_pool(int value, bool mean);
   int activation(int value, std::string_view name, const std::vector<double>& params);
   // phi as a finite series of Hermite polynomials; see hermite_rows.hpp for both arguments.
   int hermite_series(int value, std::string_view name, double variance,
@@ -76,6 +96,8 @@ class ProgramBuilder {
   const Value& at(int value) const;
   std::string label(std::string_view name) const;
   void require_gaussian(const std::string& name, const Value& in) const;
+  void require_positions(const std::string& name, const Value& in, bool wanted) const;
+  void require_one_grid(const std::string& name, const Value& a, const Value& b) const;
   void require_independent(const std::string& name, const Value& a, const Value& b) const;
   Program program_;
 };

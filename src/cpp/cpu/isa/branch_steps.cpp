@@ -7,15 +7,16 @@ namespace ntkfast::cpu::NTKFAST_ISA {
 namespace {
 
 // TauMode of a join: None, Scale (the first value alone has T) or Add (both have).
-template <class T, bool kSigned1, bool kSigned2, TauMode kMode>
+template <class T, bool kSigned1, bool kSigned2, TauMode kMode, bool kMap>
 void sum_step(const Step<T>& step, const TileRow<T>& row) {
   const T *s1 = row.s[step.in], *s2 = row.s[step.in2];
   const T *tau1 = row.tau[step.in], *tau2 = row.tau[step.in2];
   T *s_out = row.s[step.out], *tau_out = row.tau[step.out];
-  const T a1 = step.left[0][row.i], a2 = step.left[1][row.i];
+  const LeftColumn<T, kMap> first(step.left, 0, row), second(step.left, 1, row);
   const T *b1 = step.right[0] + row.j0, *b2 = step.right[1] + row.j0;
   NTKFAST_INDEPENDENT
   for (int j = 0; j < row.n; ++j) {
+    const T a1 = first[j], a2 = second[j];
     s_out[j] = sum_deficit<T, kSigned1, kSigned2>(s1[j], s2[j], a1, a2, b1[j], b2[j]);
     if constexpr (kMode == TauMode::Scale) tau_out[j] = a1 * b1[j] * tau1[j];
     if constexpr (kMode == TauMode::Add) {
@@ -55,26 +56,29 @@ void dropout_step(const Step<T>& step, const TileRow<T>& row) {
 }
 
 template <class T, bool kSigned1, bool kSigned2, TauMode kMode>
-StepFunction<T> join_of(const Op& op) {
-  return op.kind == OpKind::Sum ? sum_step<T, kSigned1, kSigned2, kMode>
-                                : product_step<T, kSigned1, kSigned2, kMode>;
+StepFunction<T> join_of(const Op& op, bool map) {
+  if (op.kind == OpKind::Product) return product_step<T, kSigned1, kSigned2, kMode>;
+  return map ? sum_step<T, kSigned1, kSigned2, kMode, true>
+             : sum_step<T, kSigned1, kSigned2, kMode, false>;
 }
 
 template <class T, bool kSigned1, bool kSigned2>
-StepFunction<T> join_in_mode(const Op& op, TauMode mode) {
-  if (mode == TauMode::None) return join_of<T, kSigned1, kSigned2, TauMode::None>(op);
-  if (mode == TauMode::Add) return join_of<T, kSigned1, kSigned2, TauMode::Add>(op);
-  return join_of<T, kSigned1, kSigned2, TauMode::Scale>(op);
+StepFunction<T> join_in_mode(const Op& op, TauMode mode, bool map) {
+  if (mode == TauMode::None) return join_of<T, kSigned1, kSigned2, TauMode::None>(op, map);
+  if (mode == TauMode::Add) return join_of<T, kSigned1, kSigned2, TauMode::Add>(op, map);
+  return join_of<T, kSigned1, kSigned2, TauMode::Scale>(op, map);
 }
 
 }  // namespace
 
 template <class T>
-StepFunction<T> join_function(const Op& op, bool signed1, bool signed2, TauMode mode) {
+StepFunction<T> join_function(const Op& op, bool signed1, bool signed2, TauMode mode, bool map) {
   if (signed1) {
-    return signed2 ? join_in_mode<T, true, true>(op, mode) : join_in_mode<T, true, false>(op, mode);
+    return signed2 ? join_in_mode<T, true, true>(op, mode, map)
+                   : join_in_mode<T, true, false>(op, mode, map);
   }
-  return signed2 ? join_in_mode<T, false, true>(op, mode) : join_in_mode<T, false, false>(op, mode);
+  return signed2 ? join_in_mode<T, false, true>(op, mode, map)
+                 : join_in_mode<T, false, false>(op, mode, map);
 }
 
 template <class T>
@@ -83,8 +87,8 @@ StepFunction<T> dropout_function(bool signed_rho, bool tau) {
   return tau ? dropout_step<T, false, true> : dropout_step<T, false, false>;
 }
 
-template StepFunction<float> join_function(const Op&, bool, bool, TauMode);
-template StepFunction<double> join_function(const Op&, bool, bool, TauMode);
+template StepFunction<float> join_function(const Op&, bool, bool, TauMode, bool);
+template StepFunction<double> join_function(const Op&, bool, bool, TauMode, bool);
 template StepFunction<float> dropout_function(bool, bool);
 template StepFunction<double> dropout_function(bool, bool);
 

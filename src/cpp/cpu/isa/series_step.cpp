@@ -30,12 +30,13 @@ NTKFAST_INLINE V load(const void* from) {
   return value;
 }
 
-template <class V, class T>
+template <class V, bool kMap, class T>
 NTKFAST_INLINE HermiteSum<V> sum_orders(const Columns<T>& left, const Columns<T>& right, int first,
                                         int count, const TileRow<T>& row, int j, V x) {
   HermiteSum<V> sum;
   for (int k = first + count - 1; k >= first; --k) {
-    sum.add(V{} + left[k][row.i], load<V>(right[k] + row.j0 + j), x);
+    const V own = kMap ? load<V>(left[k] + row.j0 + j) : V{} + left[k][row.i];
+    sum.add(own, load<V>(right[k] + row.j0 + j), x);
   }
   return sum;
 }
@@ -58,7 +59,7 @@ struct Unpacked {
 };
 
 // Pairs j to j + lanes, where V holds so many numbers.
-template <class V, int kLanes, class T, bool kSigned, bool kTau>
+template <class V, int kLanes, class T, bool kSigned, bool kTau, bool kMap>
 NTKFAST_INLINE void series_block(const Step<T>& step, const TileRow<T>& row, int j) {
   const T* s_in = row.s[step.in] + j;
   const T* tau_in = row.tau[step.in] + j;
@@ -70,8 +71,8 @@ NTKFAST_INLINE void series_block(const Step<T>& step, const TileRow<T>& row, int
     square[l] = rho * rho;
   }
   const V x = load<V>(square);
-  const Unpacked<T> even(sum_orders<V>(step.left, step.right, 0, step.even, row, j, x));
-  const Unpacked<T> odd(sum_orders<V>(step.left, step.right, step.even, step.odd, row, j, x));
+  const Unpacked<T> even(sum_orders<V, kMap>(step.left, step.right, 0, step.even, row, j, x));
+  const Unpacked<T> odd(sum_orders<V, kMap>(step.left, step.right, step.even, step.odd, row, j, x));
   NTKFAST_INDEPENDENT
   for (int l = 0; l < kLanes; ++l) {
     const auto next = hermite_pair<T, kSigned>(s_in[l], even[l], odd[l]);
@@ -80,25 +81,30 @@ NTKFAST_INLINE void series_block(const Step<T>& step, const TileRow<T>& row, int
   }
 }
 
-template <class T, bool kSigned, bool kTau>
+template <class T, bool kSigned, bool kTau, bool kMap>
 void series_step(const Step<T>& step, const TileRow<T>& row) {
   constexpr int lanes = kBlock<T>;
   int j = 0;
   for (; j + lanes <= row.n; j += lanes) {
-    series_block<typename Vector<T>::Type, lanes, T, kSigned, kTau>(step, row, j);
+    series_block<typename Vector<T>::Type, lanes, T, kSigned, kTau, kMap>(step, row, j);
   }
-  for (; j < row.n; ++j) series_block<T, 1, T, kSigned, kTau>(step, row, j);
+  for (; j < row.n; ++j) series_block<T, 1, T, kSigned, kTau, kMap>(step, row, j);
+}
+
+template <class T, bool kMap>
+StepFunction<T> choose(bool signed_rho, bool tau) {
+  if (signed_rho) return tau ? series_step<T, true, true, kMap> : series_step<T, true, false, kMap>;
+  return tau ? series_step<T, false, true, kMap> : series_step<T, false, false, kMap>;
 }
 
 }  // namespace
 
 template <class T>
-StepFunction<T> series_function(bool signed_rho, bool tau) {
-  if (signed_rho) return tau ? series_step<T, true, true> : series_step<T, true, false>;
-  return tau ? series_step<T, false, true> : series_step<T, false, false>;
+StepFunction<T> series_function(bool signed_rho, bool tau, bool map) {
+  return map ? choose<T, true>(signed_rho, tau) : choose<T, false>(signed_rho, tau);
 }
 
-template StepFunction<float> series_function<float>(bool, bool);
-template StepFunction<double> series_function<double>(bool, bool);
+template StepFunction<float> series_function<float>(bool, bool, bool);
+template StepFunction<double> series_function<double>(bool, bool, bool);
 
 }  // namespace ntkfast::cpu::NTKFAST_ISA

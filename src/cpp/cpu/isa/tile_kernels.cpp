@@ -17,23 +17,37 @@
 #endif
 
 namespace ntkfast::cpu::NTKFAST_ISA {
-namespace {
 
 template <class T>
-StepFunction<T> step_function(const Op& op, bool signed_rho, TauMode mode) {
+StepFunction<T> step_function(const Op& op, bool signed_rho, TauMode mode, bool map) {
   const bool tau = mode != TauMode::None;
   if (op.kind == OpKind::Table) return table_function<T>(signed_rho, tau);
   if (op.kind == OpKind::Dropout) return dropout_function<T>(signed_rho, tau);
-  if (op.kind == OpKind::HermiteSeries) return series_function<T>(signed_rho, tau);
+  if (op.kind == OpKind::HermiteSeries) return series_function<T>(signed_rho, tau, map);
   if (op.kind != OpKind::Activation) return layer_function<T>(op, signed_rho, mode);
   switch (op.activation) {
 #define NTKFAST_CASE(name, dual, params) \
   case Activation::name:                 \
-    return activation_function<T, Activation::name>(signed_rho, tau);
+    return activation_function<T, Activation::name>(signed_rho, tau, map);
     NTKFAST_ACTIVATIONS(NTKFAST_CASE)
 #undef NTKFAST_CASE
   }
   return nullptr;
+}
+
+template StepFunction<float> step_function(const Op&, bool, TauMode, bool);
+template StepFunction<double> step_function(const Op&, bool, TauMode, bool);
+
+namespace {
+
+template <class T>
+StepFunction<T> row_step(const Op& op, bool signed_rho, TauMode mode) {
+  return step_function<T>(op, signed_rho, mode, false);
+}
+
+template <class T>
+StepFunction<T> row_join(const Op& op, bool signed1, bool signed2, TauMode mode) {
+  return join_function<T>(op, signed1, signed2, mode, false);
 }
 
 template <class T>
@@ -267,9 +281,8 @@ double half_distance(const T* x, double a, const T* z, double b, std::int64_t d)
 
 template <class T>
 constexpr TileKernels<T> kKernels = {
-    step_function<T>, join_function<T>, load<T>,          write_nngp<T>,
-    write_ntk<T>,     transpose<T>,     copy<T>,          finish_stores,
-    sum_squares<T>,   center<T>,        half_distance<T>,
+    row_step<T>, row_join<T>,   load<T>,        write_nngp<T>, write_ntk<T>,     transpose<T>,
+    copy<T>,     finish_stores, sum_squares<T>, center<T>,     half_distance<T>,
 };
 
 }  // namespace

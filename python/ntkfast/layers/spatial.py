@@ -1,0 +1,195 @@
+"""Layers of images, arrays of shape (n, height, width, channels): convolutions and readouts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .._validate import choice, finite_number, flag, got, whole_number
+from .base import Layer
+from .branches import leaves
+
+if TYPE_CHECKING:
+    from .._core import Builder
+
+__all__ = ["Conv", "Flatten", "GlobalAvgPool", "GlobalSumPool"]
+
+PADDINGS = ("VALID", "SAME", "CIRCULAR")
+
+
+def has_positions(layers: Iterable[Layer]) -> bool:
+    """Whether a network reads images instead of rows."""
+    return any(isinstance(layer, _Spatial) for layer in leaves(layers))
+
+
+@dataclass(frozen=True, repr=False)
+class _Spatial(Layer):
+    """Base of what knows positions."""
+
+
+@dataclass(frozen=True, repr=False)
+class Conv(_Spatial):
+    """Convolution ``z(p) = W_std / sqrt(taps n_in) sum_o W(o) a(p + o) + b_std b``.
+
+    Its kernel is ``W_std**2`` times the mean of K(p + o, p' + o) over the taps o of the filter,
+    plus ``b_std**2``: shared weights move along both images together (Novak et al. 2019; Arora et
+    al. 2019).
+
+    Parameters
+    ----------
+    filter_shape : pair of int
+        Height and width of the filter, each odd or even.
+    strides : pair of int, optional
+        Steps between the positions of the result; (1, 1) by default.
+    padding : {"VALID", "SAME", "CIRCULAR"}, default "VALID"
+        Beyond the border of an image: nothing is read, zeros, or the opposite side. "SAME" and
+        "CIRCULAR" give ``ceil(size / stride)`` positions.
+    W_std : float, default 1
+        Standard deviation of the weights, >= 0.
+    b_std : float or None, default None
+        Standard deviation of the bias, >= 0; None means no bias.
+    out_chan : int, default 1
+        Channels of the result: the n_in of the next layer, in standard parameterization, and the
+        weight of a branch in `FanInConcat`. No effect otherwise.
+    trainable : bool, default True
+        False freezes the layer at initialisation.
+    parameterization : {"ntk", "standard"}, default "ntk"
+        As in `Dense`.
+    s : pair of float, default (1, 1)
+        As in `Dense`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or is out of range.
+
+    References
+    ----------
+    R. Novak et al., "Bayesian deep convolutional networks with many channels are Gaussian
+    processes", ICLR 2019; S. Arora et al., "On exact computation with an infinitely wide neural
+    net", NeurIPS 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ntkfast as nk
+    >>> net = nk.serial(
+    ...     nk.Conv((3, 3), padding="SAME", b_std=0.1), nk.Relu(), nk.GlobalAvgPool(), nk.Dense()
+    ... )
+    >>> images = np.random.default_rng(0).normal(size=(5, 8, 8, 3))
+    >>> net.ntk(images).shape
+    (5, 5)
+    """
+
+    filter_shape: tuple[int, int]
+    strides: tuple[int, int] | None = None
+    padding: str = "VALID"
+    W_std: float = 1.0
+    b_std: float | None = None
+    out_chan: int = 1
+    trainable: bool = field(default=True, kw_only=True)
+    parameterization: str = field(default="ntk", kw_only=True)
+    s: tuple[float, float] = field(default=(1.0, 1.0), kw_only=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(
+            self, "filter_shape", _two_counts("Conv(filter_shape=...)", self.filter_shape)
+        )
+        if self.strides is not None:
+            object.__setattr__(self, "strides", _two_counts("Conv(strides=...)", self.strides))
+        choice("Conv(padding=...)", self.padding, PADDINGS)
+        W_std = finite_number("Conv(W_std=...)", self.W_std, minimum=0)
+        object.__setattr__(self, "W_std", W_std)
+        if self.b_std is not None:
+            b_std = finite_number("Conv(b_std=...)", self.b_std, minimum=0)
+            object.__setattr__(self, "b_std", b_std)
+        out_chan = whole_number("Conv(out_chan=...)", self.out_chan, minimum=1)
+        object.__setattr__(self, "out_chan", out_chan)
+        object.__setattr__(self, "trainable", flag("Conv(trainable=...)", self.trainable))
+        choice("Conv(parameterization=...)", self.parameterization, ("ntk", "standard"))
+        s = _two_ratios(self.s) if self.parameterization == "standard" else (1.0, 1.0)
+        object.__setattr__(self, "s", s)
+        if not (out_chan * s[1]).is_integer():
+            raise ValueError(f"Conv(s=...): s[1] * out_chan must be a whole number, {got(self.s)}")
+
+    def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
+        standard = self.parameterization == "standard"
+        return builder.conv(
+            value,
+            self.W_std,
+            self.b_std,
+            self.trainable,
+            self.filter_shape,
+            self.strides or (1, 1),
+            self.padding,
+            int(self.out_chan * self.s[1]),
+            self.s[0] if standard else None,
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Flatten(_Spatial):
+    """Make channels of all positions: K becomes the mean of K(p, p) over the positions p.
+
+    Examples
+    --------
+    >>> import ntkfast as nk
+    >>> nk.serial(nk.Conv((3, 3)), nk.Relu(), nk.Flatten(), nk.Dense())
+    serial(Conv(filter_shape=(3, 3)), Relu(), Flatten(), Dense())
+    """
+
+    def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
+        return builder.flatten(value)
+
+
+@dataclass(frozen=True, repr=False)
+class GlobalAvgPool(_Spatial):
+    """Mean over all positions: K becomes the mean of K(p, p') over all pairs of positions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ntkfast as nk
+    >>> net = nk.serial(nk.Conv((1, 1)), nk.GlobalAvgPool(), nk.Dense())
+    >>> net.nngp(np.ones((1, 4, 4, 2)))
+    array([[1.]])
+    """
+
+    def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
+        return builder.global_pool(value, True)
+
+
+@dataclass(frozen=True, repr=False)
+class GlobalSumPool(_Spatial):
+    """Sum over all positions: K becomes the sum of K(p, p') over all pairs of positions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ntkfast as nk
+    >>> net = nk.serial(nk.Conv((1, 1)), nk.GlobalSumPool(), nk.Dense())
+    >>> net.nngp(np.ones((1, 2, 2, 3)))
+    array([[16.]])
+    """
+
+    def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
+        return builder.global_pool(value, False)
+
+
+def _two_counts(name: str, value: object) -> tuple[int, int]:
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{name} must be a pair of whole numbers (height, width), {got(value)}")
+    height, width = (whole_number(name, each, minimum=1) for each in value)
+    return height, width
+
+
+def _two_ratios(s: object) -> tuple[float, float]:
+    name = "Conv(s=...)"
+    if not isinstance(s, (tuple, list)) or len(s) != 2:
+        raise TypeError(f"{name} must be a pair of positive numbers, {got(s)}")
+    first, second = (finite_number(name, value) for value in s)
+    if not (0 < first < math.inf and 0 < second < math.inf):
+        raise ValueError(f"{name} must be a pair of positive numbers, {got(s)}")
+    return first, second

@@ -1,0 +1,214 @@
+#include "spatial/map_runner.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "program/spatial_window.hpp"
+
+namespace ntkfast::spatial {
+namespace {
+
+bool is_readout(const Op& op) {
+  return op.kind == OpKind::Flatten || op.kind == OpKind::GlobalPool;
+}
+
+std::size_t map_arrays(const Program& program) {
+  return 2 * static_cast<std::size_t>(program.slots);
+}
+
+}  // namespace
+
+int readout_count(const Program& program) {
+  return static_cast<int>(std::count_if(program.ops.begin(), program.ops.end(), is_readout));
+}
+
+OffsetLayout::OffsetLayout(const SpatialPlan& plan, const Offset& at) : offset(at) {
+  const Program& program = plan.program();
+  for (std::size_t v = 0; v < program.values.size(); ++v) {
+    shape.push_back(program.values[v].grid.has_positions() ? plan.shape(static_cast<int>(v), at)
+                                                           : MapShape{});
+  }
+  for (const ColumnPlan& planned : plan.columns()) {
+    column.push_back(size);
+    size += shape[static_cast<std::size_t>(planned.value)].lanes;
+  }
+}
+
+template <class T>
+MapRunner<T>::MapRunner(const SpatialPlan& plan, bool ntk, std::string_view isa)
+    : plan_(plan), kernels_(cpu::map_kernels<T>(isa)) {
+  int readouts = 0;
+  for (const PlannedStep& planned : plan.steps(ntk)) {
+    const Op& op = *planned.op;
+    if (op.kind == OpKind::Output || !plan.on_maps(op)) continue;
+    MapStep next{planned, {}, nullptr, 0};
+    if (is_readout(op)) {
+      next.readout = readouts++;
+    } else if (op.kind == OpKind::Conv) {
+      const bool tau = planned.tau == TauMode::Add || planned.tau == TauMode::Scale;
+      next.conv = kernels_.conv(planned.signed1, tau);
+    } else {
+      next.step.run = planned.in2 < 0
+                          ? kernels_.step(op, planned.signed1, planned.tau)
+                          : kernels_.join(op, planned.signed1, planned.signed2, planned.tau);
+      next.step.in = planned.in;
+      next.step.in2 = planned.in2;
+      next.step.out = planned.out;
+      next.step.even = planned.even;
+      next.step.odd = planned.odd;
+      for (int k = 0; k < kMaxConstants; ++k) {
+        next.step.constants[k] = static_cast<T>(planned.constants[k]);
+      }
+    }
+    steps_.push_back(next);
+  }
+  const auto lanes = static_cast<std::size_t>(plan.largest_map());
+  const std::size_t arrays = map_arrays(plan.program());
+  memory_ = cpu::aligned_array<T>(arrays * lanes);
+  std::fill_n(memory_.get(), arrays * lanes, T(0));
+  for (int slot = 0; slot < plan.program().slots; ++slot) {
+    s_.push_back(memory_.get() + 2 * static_cast<std::size_t>(slot) * lanes);
+    tau_.push_back(s_.back() + lanes);
+  }
+}
+
+template <class T>
+std::int64_t MapRunner<T>::scratch_bytes(const SpatialPlan& plan) {
+  return static_cast<std::int64_t>(map_arrays(plan.program()) * sizeof(T)) * plan.largest_map();
+}
+
+template <class T>
+void MapRunner<T>::run(const OffsetLayout& layout, const T* left, const T* right, bool same,
+                       Readout* readouts) {
+  const bool same_position = same && layout.offset == Offset{0, 0};
+  const Value& input = plan_.program().values[0];
+  const std::int64_t lanes = layout.shape[0].lanes;
+  kernels_.pixels(left, right, input.width, lanes, lanes, s_[static_cast<std::size_t>(input.slot)]);
+  for (MapStep& step : steps_) {
+    const Op& op = *step.plan.op;
+    if (step.conv != nullptr) {
+      convolve(step, layout, left, right);
+      continue;
+    }
+    if (is_readout(op)) {
+      read_out(step, layout, left, right, readouts);
+      continue;
+    }
+    const auto n = layout.shape[static_cast<std::size_t>(op.out)].lanes;
+    if (op.kind == OpKind::Dropout && same_position) {  // the same units: rho and T / K stay
+      const auto in = static_cast<std::size_t>(step.plan.in),
+                 out = static_cast<std::size_t>(step.plan.out);
+      if (in == out) continue;
+      std::copy_n(s_[in], n, s_[out]);
+      std::copy_n(tau_[in], n, tau_[out]);
+      continue;
+    }
+    const std::size_t first = plan_.first_column(step.plan.index);
+    if (first < layout.column.size()) {
+      const std::int64_t start = layout.column[first] + step.plan.first_column * n;
+      step.step.left = {left + start, step.plan.column_step * n};
+      step.step.right = {right + start, step.plan.column_step * n};
+    }
+    step.step.run(step.step, {0, 0, static_cast<int>(n), s_.data(), tau_.data()});
+  }
+}
+
+template <class T>
+void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, const T* left,
+                            const T* right) {
+  const Op& op = *step.plan.op;
+  const MapShape& in = layout.shape[static_cast<std::size_t>(op.in)];
+  const MapShape& out = layout.shape[static_cast<std::size_t>(op.out)];
+  const Grid& grid = plan_.program().values[static_cast<std::size_t>(op.in)].grid;
+  const WindowAxis rows(op.window, 0, grid.height), cols(op.window, 1, grid.width);
+  const auto border = plan_.border();
+  const std::size_t first = plan_.first_column(step.plan.index);
+  const auto column = [&](const T* side, std::size_t k) { return side + layout.column[first + k]; };
+  const auto in_slot = static_cast<std::size_t>(step.plan.in),
+             out_slot = static_cast<std::size_t>(step.plan.out);
+  cpu::ConvMap<T> map{};
+  map.s = s_[in_slot];
+  map.tau = tau_[in_slot];
+  map.s_out = s_[out_slot];
+  map.tau_out = tau_[out_slot];
+  map.left = column(left, 0);
+  map.right = column(right, 0);
+  map.gain_left = column(left, 1);
+  map.gain_right = column(right, 1);
+  map.bias_left = column(left, 2);
+  map.bias_right = column(right, 2);
+  map.own_left = column(left, 3);
+  map.own_right = column(right, 3);
+  map.first_in = (border[0] - rows.before) * in.pitch + border[1] - cols.before;
+  map.first_out = border[0] * out.pitch + border[1];
+  map.pitch_in = in.pitch;
+  map.pitch_out = out.pitch;
+  map.rows = out.axis[0].size;
+  map.cols = out.axis[1].size;
+  map.taps_y = rows.size;
+  map.taps_x = cols.size;
+  map.stride_y = rows.stride;
+  map.stride_x = cols.stride;
+  const double ratio = op.params[0] > 0 ? op.params[2] / op.params[0] : 0;
+  const bool trained = step.plan.tau == TauMode::Start || step.plan.tau == TauMode::Add;
+  map.own_ratio = trained ? static_cast<T>(ratio * ratio) : T(0);
+  map.own_share = trained ? T(1) : T(0);
+  if (rows.stride == 1 && cols.stride == 1 && in.pitch == out.pitch) {
+    // All rows as one: what falls on the border in between is overwritten below.
+    map.cols += static_cast<int>((map.rows - 1) * out.pitch);
+    map.rows = 1;
+  }
+  step.conv(map);
+  fill_border(out, map.s_out);
+  fill_border(out, map.tau_out);
+}
+
+// The border holds what lies there in circular images; else anything finite, since roots are zero.
+template <class T>
+void MapRunner<T>::fill_border(const MapShape& shape, T* lanes) const {
+  const auto [by, bx] = plan_.border();
+  const int rows = shape.axis[0].size, cols = shape.axis[1].size;
+  const std::int64_t pitch = shape.pitch;
+  const auto wrap = [](int k, int size) { return ((k % size) + size) % size; };
+  for (int r = by; r < by + rows; ++r) {
+    T* row = lanes + r * pitch;
+    for (int x = 0; x < bx; ++x) {
+      row[x] = plan_.circular() ? row[bx + wrap(x - bx, cols)] : T(0);
+      row[bx + cols + x] = plan_.circular() ? row[bx + wrap(x, cols)] : T(0);
+    }
+  }
+  for (int r = 0; r < by; ++r) {
+    T *above = lanes + r * pitch, *below = lanes + (by + rows + r) * pitch;
+    if (plan_.circular()) {
+      std::copy_n(lanes + (by + wrap(r - by, rows)) * pitch, pitch, above);
+      std::copy_n(lanes + (by + wrap(r, rows)) * pitch, pitch, below);
+    } else {
+      std::fill_n(above, pitch, T(0));
+      std::fill_n(below, pitch, T(0));
+    }
+  }
+  const std::int64_t used = (rows + 2 * by) * pitch;
+  std::fill(lanes + used, lanes + shape.lanes, T(0));
+}
+
+template <class T>
+void MapRunner<T>::read_out(const MapStep& step, const OffsetLayout& layout, const T* left,
+                            const T* right, Readout* readouts) {
+  const Op& op = *step.plan.op;
+  if (op.kind == OpKind::Flatten && layout.offset != Offset{0, 0}) return;
+  const auto in = static_cast<std::size_t>(op.in), slot = static_cast<std::size_t>(step.plan.in);
+  const std::int64_t start = layout.column[plan_.first_column(step.plan.index)];
+  Readout sum;
+  kernels_.total(left + start, right + start, s_[slot], step.plan.signed1,
+                 step.plan.tau == TauMode::None ? nullptr : tau_[slot], layout.shape[in].lanes,
+                 &sum.nngp, &sum.ntk);
+  const auto positions = static_cast<double>(plan_.program().values[in].grid.count());
+  const double weight = op.kind == OpKind::Flatten ? 1 / positions : op.params[0];
+  readouts[step.readout].nngp += weight * sum.nngp;
+  readouts[step.readout].ntk += weight * sum.ntk;
+}
+
+template class MapRunner<float>;
+template class MapRunner<double>;
+
+}  // namespace ntkfast::spatial

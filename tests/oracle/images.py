@@ -1,0 +1,195 @@
+"""Kernels of images by the book: K(p, p') of all pairs of positions of two images at once.
+
+A plain walk over the layers of an architecture in the file format, in float64, on tensors of shape
+(height, width, height', width'). It carries rho as it is, so that half of the digits of the NTK are
+lost where patches are nearly equal: comparisons allow for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class State(NamedTuple):
+    """K and T of two images, and q of either: arrays (H, W, H', W'), (H, W), (H', W')."""
+
+    K: Array
+    T: Array
+    left: Array
+    right: Array
+    channels: int = 1
+
+
+def _relu(c: Array, p: Array, q: Array) -> tuple[Array, Array]:
+    scale = np.sqrt(p * q)
+    rho = np.clip(np.divide(c, scale, where=scale > 0, out=np.ones_like(c)), -1, 1)
+    theta = np.arccos(rho)
+    K = scale * (np.sin(theta) + (np.pi - theta) * rho) / (2 * np.pi)
+    return K, (np.pi - theta) / (2 * np.pi)
+
+
+def _erf(c: Array, p: Array, q: Array) -> tuple[Array, Array]:
+    scale = (1 + 2 * p) * (1 + 2 * q)
+    return 2 / np.pi * np.arcsin(2 * c / np.sqrt(scale)), 4 / np.pi / np.sqrt(scale - 4 * c**2)
+
+
+def _identity(c: Array, p: Array, q: Array) -> tuple[Array, Array]:
+    return c, np.ones_like(c)
+
+
+DUALS: dict[str, Callable[[Array, Array, Array], tuple[Array, Array]]] = {
+    "Relu": _relu,
+    "Erf": _erf,
+    "Identity": _identity,
+}
+
+
+def kernels(arch: dict[str, Any], x: Array, z: Array | None = None) -> tuple[Array, Array]:
+    """Return both kernels of images x and z (None: x itself) of an architecture that ends flat."""
+    other = x if z is None else z
+    K = np.zeros((len(x), len(other)))
+    T = np.zeros_like(K)
+    for i, a in enumerate(x):
+        for j, b in enumerate(other):
+            state = walk(arch, _pixels(a, b))
+            K[i, j], T[i, j] = state.K.item(), state.T.item()
+    return K, T
+
+
+def _pixels(a: Array, b: Array) -> State:
+    channels = a.shape[-1]
+    K = np.einsum("ijc,klc->ijkl", a, b) / channels
+    return State(K, np.zeros_like(K), (a * a).mean(axis=-1), (b * b).mean(axis=-1), channels)
+
+
+def walk(arch: dict[str, Any] | list[dict[str, Any]], state: State) -> State:
+    """Return what the layers make of a state."""
+    if isinstance(arch, list) or arch["type"] == "serial":
+        layers = arch if isinstance(arch, list) else arch["layers"]
+        branches: list[State] = []
+        for layer in layers:
+            if layer["type"] == "FanOut":
+                branches = [state] * layer["num"]
+            elif layer["type"] == "parallel":
+                branches = [walk(a, s) for a, s in zip(layer["layers"], branches, strict=True)]
+            elif layer["type"] == "FanInSum":
+                state = State(
+                    *(sum(parts) for parts in zip(*(b[:4] for b in branches), strict=True))
+                )
+            else:
+                state = walk(layer, state)
+        return state
+    name = arch["type"]
+    if name in DUALS:
+        p, q = state.left[:, :, None, None], state.right[None, None]
+        K, slope = DUALS[name](state.K, p, q)
+        left, right = (DUALS[name](v, v, v)[0] for v in (state.left, state.right))
+        return State(K, state.T * slope, left, right, state.channels)
+    return {
+        "Conv": _conv,
+        "Dense": _dense,
+        "LayerNorm": _layer_norm,
+        "Flatten": _flatten,
+        "GlobalAvgPool": _global_pool,
+        "GlobalSumPool": _global_pool,
+    }[name](arch, state)
+
+
+def _window(arch: dict[str, Any], axis: int, size: int) -> list[list[int | None]]:
+    """For every output position, the input position of every tap; None outside of the image."""
+    filter_, stride = arch["filter_shape"][axis], (arch.get("strides") or [1, 1])[axis]
+    padding = arch.get("padding", "VALID")
+    if padding == "VALID":
+        out, before = (size - filter_) // stride + 1, 0
+    else:
+        out = -(-size // stride)
+        before = max(0, (out - 1) * stride + filter_ - size) // 2
+    taps = [[stride * p - before + t for t in range(filter_)] for p in range(out)]
+    if padding == "CIRCULAR":
+        return [[at % size for at in row] for row in taps]
+    return [[at if 0 <= at < size else None for at in row] for row in taps]
+
+
+def _taps(arch: dict[str, Any], axis: int, size: int) -> list[Array]:
+    """One matrix per tap that takes input positions to output positions."""
+    rows = _window(arch, axis, size)
+    matrices = []
+    for t in range(arch["filter_shape"][axis]):
+        matrix = np.zeros((len(rows), size))
+        for p, row in enumerate(rows):
+            if row[t] is not None:
+                matrix[p, row[t]] = 1
+        matrices.append(matrix)
+    return matrices
+
+
+def _conv(arch: dict[str, Any], state: State) -> State:
+    vertical = _taps(arch, 0, state.left.shape[0])
+    horizontal = _taps(arch, 1, state.left.shape[1])
+    count = len(vertical) * len(horizontal)
+
+    def mean(values: Array) -> Array:
+        total: Any = 0
+        for v in vertical:
+            for h in horizontal:
+                if values.ndim == 2:
+                    total = total + v @ values @ h.T
+                else:
+                    total = total + np.einsum(
+                        "ai,bj,ck,dl,ijkl->abcd", v, h, v, h, values, optimize=True
+                    )
+        return np.asarray(total / count)
+
+    W, b = arch.get("W_std", 1.0) ** 2, (arch.get("b_std") or 0.0) ** 2
+    K = W * mean(state.K) + b
+    own = K
+    if arch.get("parameterization") == "standard":
+        s = arch.get("s", [1, 1])[0]
+        own = count * state.channels / s * mean(state.K) + (arch.get("b_std") is not None)
+    T = W * mean(state.T) + (own if arch.get("trainable", True) else 0)
+    left, right = (W * mean(q) + b for q in (state.left, state.right))
+    return State(K, T, left, right, arch.get("out_chan", 1))
+
+
+def _dense(arch: dict[str, Any], state: State) -> State:
+    W, b = arch.get("W_std", 1.0) ** 2, (arch.get("b_std") or 0.0) ** 2
+    K = W * state.K + b
+    T = W * state.T + (K if arch.get("trainable", True) else 0)
+    return State(K, T, W * state.left + b, W * state.right + b)
+
+
+def _layer_norm(arch: dict[str, Any], state: State) -> State:
+    eps = arch.get("eps", 1e-12)
+    factor = 1 / np.sqrt((state.left + eps)[:, :, None, None] * (state.right + eps)[None, None])
+    left, right = (q / (q + eps) for q in (state.left, state.right))
+    return State(state.K * factor, state.T * factor, left, right, state.channels)
+
+
+def _flatten(arch: dict[str, Any], state: State) -> State:
+    def mean(values: Array) -> Array:
+        n = values.shape[0] * values.shape[1]
+        return np.asarray(np.einsum("ijij->", values) / n).reshape(1, 1, 1, 1)
+
+    n = state.left.size
+    return State(
+        mean(state.K),
+        mean(state.T),
+        state.left.mean().reshape(1, 1),
+        state.right.mean().reshape(1, 1),
+        state.channels * n,
+    )
+
+
+def _global_pool(arch: dict[str, Any], state: State) -> State:
+    """The variances behind it are not known from one pair of images: NaN."""
+    n = state.left.size
+    weight = 1.0 if arch["type"] == "GlobalSumPool" else 1 / n**2
+    unknown = np.full((1, 1), np.nan)
+    K, T = (np.asarray(weight * v.sum()).reshape(1, 1, 1, 1) for v in (state.K, state.T))
+    return State(K, T, unknown, unknown, state.channels)
