@@ -250,6 +250,32 @@ def test_illegal_sequences_fail_when_they_are_made(layers: list[nk.layers.Layer]
         nk.serial(*layers)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_an_architecture_survives_the_round_trip(name: str) -> None:
+    net = nk.from_dict(_load(name)["arch"])
+    assert nk.from_dict(json.loads(json.dumps(net.to_dict()))) == net
+    assert nk.from_text(repr(net)) == net
+
+
+def test_fixed_convolutions_add_nothing_of_their_own() -> None:
+    """All but the readout fixed: the weakly trained network, whose NTK is its NNGP kernel."""
+    x = np.random.default_rng(2).normal(size=(3, 5, 5, 2))
+    layers = [CONV, nk.Relu(), nk.Conv((2, 2), b_std=0.1), nk.Relu(), nk.GlobalAvgPool()]
+    net = nk.serial(*layers, nk.Dense(1.5, 0.3))
+    variants = net.variants(fixed="all")
+    assert set(variants) == {(1, 0), (1, 1), (2, 0), (2, 1), (2, 2)}
+    weakly = variants[2, 2].kernels(x)
+    np.testing.assert_allclose(weakly.ntk, weakly.nngp, rtol=1e-14)
+    assert (np.diag(variants[2, 1].ntk(x)) < np.diag(net.ntk(x))).all()
+
+
+@pytest.mark.parametrize("method", ["summary", "conditioning", "approximations"])
+def test_what_knows_rows_alone_says_so(method: str) -> None:
+    arguments = () if method == "summary" else (np.ones((1, 4, 4, 1)),)
+    with pytest.raises(nk.errors.ArchitectureError, match="networks of rows"):
+        getattr(nk.serial(CONV, nk.Flatten()), method)(*arguments)
+
+
 def test_numbers_that_are_not_finite_are_refused() -> None:
     x = np.ones((2, 4, 4, 1))
     x[1, 2, 2, 0] = np.nan

@@ -103,7 +103,7 @@ def test_the_scale_of_the_standard_parameterization_is_ignored_in_the_other() ->
 @pytest.mark.parametrize(
     ("d", "error", "message"),
     [
-        (one({"type": "Conv"}), ArchitectureError, "layer 2 of .*not yet supported layer 'Conv'"),
+        (one({"type": "Pool"}), ArchitectureError, "layer 2 of .*not yet supported layer 'Pool'"),
         (
             one({"type": "relu"}),
             ArchitectureError,
@@ -126,9 +126,9 @@ def test_the_scale_of_the_standard_parameterization_is_ignored_in_the_other() ->
         (one({"type": "parallel", "layers": []}), ArchitectureError, "layer 2 .*one branch"),
         (one({"type": "parallel"}), ArchitectureError, r'\(parallel\): "layers" must be a list'),
         (
-            one({"type": "parallel", "layers": [{"type": "Relu"}, {"type": "Conv"}]}),
+            one({"type": "parallel", "layers": [{"type": "Relu"}, {"type": "Pool"}]}),
             ArchitectureError,
-            "^branch 2 of layer 2 of the network.*'Conv'",
+            "^branch 2 of layer 2 of the network.*'Pool'",
         ),
         (
             one({"type": "parallel", "layers": [{"type": "serial", "layers": []}]}),

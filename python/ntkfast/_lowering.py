@@ -150,7 +150,9 @@ class _Lowering:
         try:
             self.builder.output(value)
         except _core.ArchitectureError as error:
-            raise ArchitectureError(self.in_users_words(str(error), "the end of the network")) from error
+            raise ArchitectureError(
+                self.in_users_words(str(error), "the end of the network")
+            ) from error
 
     def in_users_words(self, message: str, where: str) -> str:
         """Put the user's layers where the core names its own, such as "ABRelu (layer 2)"."""

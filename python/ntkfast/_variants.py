@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ._validate import got, whole_number
 from .errors import ArchitectureError
-from .layers import Activation, Dense, Layer
+from .layers import Activation, Conv, Dense, Layer
 
 __all__ = ["all_fixed", "variants"]
 
@@ -43,7 +43,7 @@ def variants(
     result: dict[tuple[int, int], Layers] = {}
     for depth in chosen:
         at_depth = layers[: ends[depth]] + readout
-        most = sum(isinstance(layer, Dense) for layer in at_depth) - 1
+        most = sum(isinstance(layer, (Dense, Conv)) for layer in at_depth) - 1
         for j in range(max(most, 0) + 1) if counts is None else counts:
             if j <= max(most, 0):
                 result[depth, j] = _with_fixed(at_depth, j)
@@ -60,7 +60,7 @@ def _whole_numbers(name: str, values: Iterable[int] | str) -> list[int]:
 def _with_fixed(layers: Layers, count: int) -> Layers:
     fixed: list[Layer] = []
     for layer in layers:
-        if count > 0 and isinstance(layer, Dense):
+        if count > 0 and isinstance(layer, (Dense, Conv)):
             layer, count = replace(layer, trainable=False), count - 1
         fixed.append(layer)
     return tuple(fixed)
@@ -72,7 +72,7 @@ def all_fixed(layers: Layers) -> Layers:
 
 
 def _fixed(layer: Layer) -> Layer:
-    if isinstance(layer, Dense):
+    if isinstance(layer, (Dense, Conv)):
         return replace(layer, trainable=False)
     if branches := getattr(layer, "branches", ()):
         return replace(layer, branches=tuple(map(all_fixed, branches)))  # type: ignore[call-arg]

@@ -16,6 +16,7 @@ from ._threads import resolve_threads
 from ._validate import choice, whole_number
 from .config import resolve_isa
 from .layers import Layer
+from .layers.spatial import refuse_positions
 
 if TYPE_CHECKING:
     from ._summary import Summary
@@ -31,8 +32,9 @@ class Network:
 
     Every kernel method takes X of shape (n, d) and, where it has one, Z of shape (m, d), rows
     being samples: NumPy arrays and whatever converts to one (lists, numeric pandas tables), PyTorch
-    tensors on the CPU or a CUDA device, CuPy arrays, JAX arrays on the CPU. The answer is of the
-    same kind, in the same memory. float32 and float64 are computed as given, float16 and bfloat16
+    tensors on the CPU or a CUDA device, CuPy arrays, JAX arrays on the CPU. A network with `Conv`
+    or pools takes images, arrays of shape (n, height, width, channels), on the CPU. The answer is
+    of the same kind, in the same memory. float32 and float64 are computed as given, float16 and bfloat16
     in float32, integers and bools in float64; X and Z of different dtypes in their common one.
     ``threads`` overrides `ntkfast.config` for one call.
 
@@ -196,6 +198,7 @@ class Network:
         """
         from ._summary import summarise
 
+        refuse_positions("summary()", self.layers)
         return summarise(self.layers, q)
 
     def variants(
@@ -343,6 +346,7 @@ class Network:
         >>> round(nk.mlp(5, nk.Relu(), b_std=0.1).conditioning([[1.0, 2.0]]), 6)
         1.0
         """
+        refuse_positions("conditioning()", self.layers)
         n_threads = resolve_threads(threads)
         isa = resolve_isa()
         data = prepare(X)
@@ -382,6 +386,7 @@ class Network:
         >>> table.method, table.error < 1e-13
         ('Hermite series of 256 terms', True)
         """
+        refuse_positions("approximations()", self.layers)
         n_threads = resolve_threads(threads)
         data = prepare(X, Z)
         with translated([self], data):

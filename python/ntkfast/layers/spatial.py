@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .._validate import choice, finite_number, flag, got, whole_number
+from ..errors import ArchitectureError
 from .base import Layer
 from .branches import leaves
 
@@ -22,6 +23,12 @@ PADDINGS = ("VALID", "SAME", "CIRCULAR")
 def has_positions(layers: Iterable[Layer]) -> bool:
     """Whether a network reads images instead of rows."""
     return any(isinstance(layer, _Spatial) for layer in leaves(layers))
+
+
+def refuse_positions(what: str, layers: Iterable[Layer]) -> None:
+    """Raise ArchitectureError where `what` knows networks of rows alone."""
+    if has_positions(layers):
+        raise ArchitectureError(f"{what} knows networks of rows, not of images")
 
 
 @dataclass(frozen=True, repr=False)

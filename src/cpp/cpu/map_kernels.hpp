@@ -25,6 +25,9 @@ struct ConvMap {
   T own_ratio, own_share;
 };
 
+// Lanes that copy_block() may write behind its block, and read behind that of its source.
+inline constexpr int kCopySlack = 16;
+
 template <class T>
 struct MapKernels {
   // Pair j of a tile row has the left row j0 + j and the right row j0 + j.
@@ -36,6 +39,8 @@ struct MapKernels {
   // Signed deficits of unit vectors of `channels` numbers, lane by lane; number c of lane j is
   // u[c * stride + j].
   void (*pixels)(const T* u, const T* v, int channels, std::int64_t stride, std::int64_t n, T* s);
+  // rows x width numbers out of an array with `pitch` numbers per row, to one row after the other.
+  void (*copy_block)(const T* from, std::int64_t pitch, int rows, int width, T* to);
   // Sums over lanes of p p' rho and p p' tau (tau null: 0).
   void (*total)(const T* left, const T* right, const T* s, bool signed_rho, const T* tau,
                 std::int64_t n, double* K, double* T_sum);

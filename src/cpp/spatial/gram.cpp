@@ -18,8 +18,22 @@ namespace {
 // Columns of a tile at one offset stay in the second-level cache.
 constexpr std::int64_t kTileBytes = 1 << 20;
 constexpr std::int64_t kLargestTile = 16;
+constexpr std::int64_t kGridMultiple = 64;
 // With so many tiles there is enough to deal; with fewer, offsets are dealt as well.
 constexpr std::int64_t kManyTiles = 64, kOffsetGroups = 16;
+
+// Columns of images that are kept at a time.
+constexpr std::int64_t kSlabBytes = 256 << 20;
+
+template <class T>
+std::int64_t slab_images(const SpatialPlan& plan) {
+  // A multiple of all tile edges, so that slabs do not change the grid of tiles.
+  return std::max<std::int64_t>(1, kSlabBytes / ImageColumns<T>::bytes(plan) / kGridMultiple) *
+         kGridMultiple;
+}
+
+// Of one op in the head row of an image, about.
+constexpr std::int64_t kRowBytes = 128;
 
 std::int64_t column_bytes(const SpatialPlan& plan, std::int64_t itemsize) {
   return OffsetLayout(plan, {0, 0}).size * itemsize;
@@ -30,36 +44,54 @@ std::int64_t tile_edge(const SpatialPlan& plan, std::int64_t itemsize) {
   return std::clamp<std::int64_t>(kTileBytes / (2 * column_bytes(plan, itemsize)), 1, kLargestTile);
 }
 
-// The columns of several images, and those of one offset as the maps read them.
+// Columns of consecutive images.
+template <class T>
+class Images {
+ public:
+  Images(const SpatialPlan& plan, const T* images, std::int64_t first, std::int64_t count,
+         const char* argument, int threads, const Monitor& monitor)
+      : first_(first), columns_(static_cast<std::size_t>(count)) {
+    const Value& input = plan.program().values[0];
+    const std::int64_t size = input.grid.count() * input.width;
+    Tasks tasks(count, threads, monitor);
+    tasks.run([&](int, std::int64_t k) {
+      columns_[static_cast<std::size_t>(k)] =
+          std::make_unique<ImageColumns<T>>(plan, images + (first + k) * size, first + k, argument);
+    });
+  }
+  const ImageColumns<T>& operator[](std::int64_t i) const {
+    return *columns_[static_cast<std::size_t>(i - first_)];
+  }
+
+ private:
+  std::int64_t first_;
+  std::vector<std::unique_ptr<ImageColumns<T>>> columns_;
+};
+
+// The columns of the images of one side of a tile, as the maps of one offset read them.
 template <class T>
 class TileSide {
  public:
-  TileSide(const SpatialPlan& plan, const T* images, std::int64_t first, std::int64_t count,
-           const char* argument)
-      : plan_(plan), first_(first) {
-    const Value& input = plan.program().values[0];
-    const std::int64_t size = input.grid.count() * input.width;
-    for (std::int64_t i = first; i < first + count; ++i) {
-      images_.emplace_back(plan, images + i * size, i, argument);
-    }
-  }
-  std::int64_t first() const { return first_; }
-  std::int64_t count() const { return static_cast<std::int64_t>(images_.size()); }
+  TileSide(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels, const Images<T>& images,
+           std::int64_t first, std::int64_t count, bool left)
+      : plan_(plan),
+        kernels_(kernels),
+        images_(images),
+        first_(first),
+        count_(count),
+        left_(left),
+        // No offset has larger windows than equal positions.
+        windows_(cpu::aligned_array<T>(
+            static_cast<std::size_t>(count * OffsetLayout(plan, {0, 0}).size + cpu::kCopySlack))) {}
 
-  void move_to(const OffsetLayout& layout, bool left) {
+  void move_to(const OffsetLayout& layout) {
     stride_ = layout.size;
-    if (window_size_ < stride_ * count()) {
-      window_size_ = stride_ * count();
-      windows_ = cpu::aligned_array<T>(static_cast<std::size_t>(window_size_));
-    }
     const auto& columns = plan_.columns();
-    for (std::int64_t i = 0; i < count(); ++i) {
+    for (std::int64_t i = 0; i < count_; ++i) {
       for (std::size_t k = 0; k < columns.size(); ++k) {
-        const auto value = static_cast<std::size_t>(columns[k].value);
-        copy_window(images_[static_cast<std::size_t>(i)].column(k),
-                    plan_.program().values[value].grid, layout.shape[value], left, columns[k].edge,
-                    plan_.circular(), plan_.border(),
-                    windows_.get() + i * stride_ + layout.column[k]);
+        images_[first_ + i].copy_window(plan_, kernels_, k,
+                                        layout.shape[static_cast<std::size_t>(columns[k].value)],
+                                        left_, windows_.get() + i * stride_ + layout.column[k]);
       }
     }
   }
@@ -67,8 +99,10 @@ class TileSide {
 
  private:
   const SpatialPlan& plan_;
-  std::int64_t first_, stride_ = 0, window_size_ = 0;
-  std::vector<ImageColumns<T>> images_;
+  const cpu::MapKernels<T>& kernels_;
+  const Images<T>& images_;
+  std::int64_t first_, count_, stride_ = 0;
+  bool left_;
   cpu::AlignedArray<T> windows_;
 };
 
@@ -88,7 +122,8 @@ class Engine {
         outputs_(outputs),
         options_(options),
         readouts_(static_cast<std::size_t>(readout_count(program))),
-        threads_(std::max(1, options.threads)) {
+        threads_(std::max(1, options.threads)),
+        kernels_(cpu::map_kernels<T>(options.isa)) {
     for (int t = 0; t < threads_; ++t) {
       runners_.push_back(std::make_unique<MapRunner<T>>(plan_, ntk_, options.isa));
     }
@@ -102,8 +137,10 @@ class Engine {
 
   std::vector<HeadRow> rows(const T* images, std::int64_t n, const char* argument);
   Sums own_readouts(const T* images, std::int64_t n, const char* argument);
-  void add_offsets(const Tile& tile, const T* x, const T* z, std::size_t begin, std::size_t end,
-                   Tasks& tasks, int worker, Sums& sums);
+  void run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bool symmetric,
+                 std::int64_t columns);
+  void add_offsets(const Tile& tile, const Images<T>& x, const Images<T>& z, bool symmetric,
+                   std::size_t begin, std::size_t end, Tasks& tasks, int worker, Sums& sums);
   void finish(const Tile& tile, bool symmetric, const Sums& sums, std::int64_t columns);
   void write(std::int64_t at, int output, const Readout& value);
   // Pairs above the diagonal are mirrored.
@@ -118,6 +155,7 @@ class Engine {
   const cpu::GramOptions& options_;
   std::size_t readouts_;
   int threads_;
+  const cpu::MapKernels<T>& kernels_;
   std::vector<std::unique_ptr<MapRunner<T>>> runners_;
   std::vector<HeadRow> left_, right_;
 };
@@ -128,12 +166,13 @@ typename Engine<T>::Sums Engine<T>::own_readouts(const T* images, std::int64_t n
   Sums sums(static_cast<std::size_t>(n) * readouts_);
   Tasks tasks(n, threads_, options_.monitor);
   tasks.run([&](int worker, std::int64_t i) {
-    TileSide<T> left(plan_, images, i, 1, argument), right(plan_, images, i, 1, argument);
+    const Images<T> own(plan_, images, i, 1, argument, 1, {});
+    TileSide<T> left(plan_, kernels_, own, i, 1, true), right(plan_, kernels_, own, i, 1, false);
     for (const Offset& offset : plan_.offsets()) {
       tasks.checkpoint(worker);
       const OffsetLayout layout(plan_, offset);
-      left.move_to(layout, true);
-      right.move_to(layout, false);
+      left.move_to(layout);
+      right.move_to(layout);
       runners_[static_cast<std::size_t>(worker)]->run(
           layout, left.window(0), right.window(0), true,
           sums.data() + static_cast<std::size_t>(i) * readouts_);
@@ -153,16 +192,16 @@ std::vector<HeadRow> Engine<T>::rows(const T* images, std::int64_t n, const char
 }
 
 template <class T>
-void Engine<T>::add_offsets(const Tile& tile, const T* x, const T* z, std::size_t begin,
-                            std::size_t end, Tasks& tasks, int worker, Sums& sums) {
-  const bool symmetric = z == nullptr;
-  TileSide<T> left(plan_, x, tile.i0, tile.rows, "X");
-  TileSide<T> right(plan_, symmetric ? x : z, tile.j0, tile.cols, symmetric ? "X" : "Z");
+void Engine<T>::add_offsets(const Tile& tile, const Images<T>& x, const Images<T>& z,
+                            bool symmetric, std::size_t begin, std::size_t end, Tasks& tasks,
+                            int worker, Sums& sums) {
+  TileSide<T> left(plan_, kernels_, x, tile.i0, tile.rows, true);
+  TileSide<T> right(plan_, kernels_, z, tile.j0, tile.cols, false);
   MapRunner<T>& runner = *runners_[static_cast<std::size_t>(worker)];
   for (std::size_t k = begin; k < end; ++k) {
     const OffsetLayout layout(plan_, plan_.offsets()[k]);
-    left.move_to(layout, true);
-    right.move_to(layout, false);
+    left.move_to(layout);
+    right.move_to(layout);
     for (std::int64_t i = 0; i < tile.rows; ++i) {
       tasks.checkpoint(worker);
       for (std::int64_t j = 0; j < tile.cols && !skipped(tile, symmetric, i, j); ++j) {
@@ -214,11 +253,31 @@ void Engine<T>::gram(const T* x, std::int64_t n, const T* z, std::int64_t m) {
     left_ = rows(x, n, "X");
     if (!symmetric) right_ = rows(z, m, "Z");
   }
+  const std::int64_t slab = slab_images<T>(plan_);
+  const auto columns = [&](const T* images, std::int64_t i, std::int64_t count, const char* name) {
+    return std::make_unique<Images<T>>(plan_, images, i, std::min(slab, count - i), name, threads_,
+                                       options_.monitor);
+  };
+  for (std::int64_t i = 0; i < n; i += slab) {
+    const auto left = columns(x, i, n, "X");
+    for (std::int64_t j = 0; j < (symmetric ? i + 1 : m); j += slab) {
+      const auto right =
+          symmetric && i == j ? nullptr : columns(symmetric ? x : z, j, m, symmetric ? "X" : "Z");
+      run_slabs(*left, {i, std::min(slab, n - i), j, std::min(slab, m - j)}, right ? *right : *left,
+                symmetric, m);
+    }
+  }
+}
+
+template <class T>
+void Engine<T>::run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bool symmetric,
+                          std::int64_t columns) {
   const std::int64_t edge = tile_edge(plan_, sizeof(T));
+  const std::int64_t i1 = range.i0 + range.rows, j1 = range.j0 + range.cols;
   std::vector<Tile> tiles;
-  for (std::int64_t i = 0; i < n; i += edge) {
-    for (std::int64_t j = 0; j < (symmetric ? std::min(n, i + edge) : m); j += edge) {
-      tiles.push_back({i, std::min(edge, n - i), j, std::min(edge, m - j)});
+  for (std::int64_t i = range.i0; i < i1; i += edge) {
+    for (std::int64_t j = range.j0; j < (symmetric ? std::min(j1, i + edge) : j1); j += edge) {
+      tiles.push_back({i, std::min(edge, i1 - i), j, std::min(edge, j1 - j)});
     }
   }
   const auto offsets = plan_.offsets().size();
@@ -236,7 +295,8 @@ void Engine<T>::gram(const T* x, std::int64_t n, const T* z, std::int64_t m) {
     const Tile& tile = tiles[t];
     Sums& own = sums[t][g];
     own.resize(static_cast<std::size_t>(tile.rows * tile.cols) * readouts_);
-    add_offsets(tile, x, z, offsets * g / groups, offsets * (g + 1) / groups, tasks, worker, own);
+    add_offsets(tile, x, z, symmetric, offsets * g / groups, offsets * (g + 1) / groups, tasks,
+                worker, own);
     if (unfinished[t].fetch_sub(1) != 1) return;
     Sums& total = sums[t][0];
     for (std::size_t k = 1; k < groups; ++k) {
@@ -245,7 +305,7 @@ void Engine<T>::gram(const T* x, std::int64_t n, const T* z, std::int64_t m) {
         total[p].ntk += sums[t][k][p].ntk;
       }
     }
-    finish(tile, symmetric, total, m);
+    finish(tile, symmetric, total, columns);
     for (Sums& part : sums[t]) Sums().swap(part);
   });
 }
@@ -287,13 +347,16 @@ Cost plan_cost(const Program& program, std::int64_t n, std::int64_t m, std::int6
       cost.lanes += static_cast<double>(layout.shape[static_cast<std::size_t>(step.op->in)].lanes);
     }
   }
-  const std::int64_t edge = tile_edge(plan, itemsize), per_image = 2 * column_bytes(plan, itemsize);
+  const std::int64_t edge = tile_edge(plan, itemsize), per_image = column_bytes(plan, itemsize);
+  const std::int64_t slab = itemsize == 4 ? slab_images<float>(plan) : slab_images<double>(plan);
+  const std::int64_t kept = std::min(n, slab) + std::min(m, slab);
   const std::int64_t scratch = itemsize == 4 ? MapRunner<float>::scratch_bytes(plan)
                                              : MapRunner<double>::scratch_bytes(plan);
   const auto readouts = static_cast<std::int64_t>(sizeof(Readout)) * readout_count(program);
+  const std::int64_t sums = kOffsetGroups * edge * edge * readouts;
   cost.workspace_bytes =
-      threads * (2 * edge * per_image + scratch + kOffsetGroups * edge * edge * readouts) +
-      (n + m) * (readouts + 512);
+      kept * per_image + threads * (2 * edge * per_image + scratch + sums) +
+      (n + m) * (readouts + kRowBytes * static_cast<std::int64_t>(program.ops.size()));
   return cost;
 }
 

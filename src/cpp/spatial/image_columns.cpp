@@ -17,38 +17,77 @@ using Roots = std::vector<double>;  // sqrt(K(p, p)) of every position
 
 int wrapped(int position, int size) { return (position % size + size) % size; }
 
-// Sum of q over the taps of every output position.
-Roots summed_squares(const Roots& in, const Grid& from, const Grid& to,
-                     const SpatialWindow& window) {
-  const WindowAxis rows(window, 0, from.height), cols(window, 1, from.width);
-  const auto index = [](const WindowAxis& axis, int out, int tap) {
-    const int at = axis.stride * out - axis.before + tap;
-    if (axis.circular) return wrapped(at, axis.in);
-    return at >= 0 && at < axis.in ? at : -1;
+// An array of positions with a border around it.
+struct Frame {
+  int height, width, border_y, border_x;
+
+  Frame(const Grid& grid, const std::array<int, 2>& border)
+      : height(grid.height), width(grid.width), border_y(border[0]), border_x(border[1]) {}
+  std::int64_t pitch() const { return width + 2 * border_x; }
+  std::int64_t rows() const { return height + 2 * border_y; }
+  std::int64_t count() const { return rows() * pitch(); }
+};
+
+// values, and around them zeros, the opposite side, or what is nearest.
+template <class Out>
+void write_framed(const Roots& values, const Frame& frame, Edge edge, bool circular, Out* out) {
+  const bool zero = edge == Edge::Border || (edge == Edge::Zero && !circular);
+  const auto source = [&](int position, int size) {
+    if (zero && (position < 0 || position >= size)) return -1;
+    return circular ? wrapped(position, size) : std::clamp(position, 0, size - 1);
   };
-  Roots sum(static_cast<std::size_t>(to.count()));
+  for (int r = 0; r < frame.rows(); ++r) {
+    const int y = source(r - frame.border_y, frame.height);
+    Out* row = out + r * frame.pitch();
+    if (y < 0) {
+      std::fill_n(row, frame.pitch(), Out(0));
+      continue;
+    }
+    const double* from = values.data() + std::int64_t{y} * frame.width;
+    for (int x = 0; x < frame.border_x; ++x) {
+      const int left = source(x - frame.border_x, frame.width);
+      const int right = source(frame.width + x, frame.width);
+      row[x] = left < 0 ? Out(0) : static_cast<Out>(from[left]);
+      row[frame.border_x + frame.width + x] = right < 0 ? Out(0) : static_cast<Out>(from[right]);
+    }
+    std::transform(from, from + frame.width, row + frame.border_x,
+                   [](double value) { return static_cast<Out>(value); });
+  }
+}
+
+// Sum of q over the taps of every output position: along the height, then along the width.
+Roots summed_squares(const Roots& in, const Grid& from, const Grid& to, const SpatialWindow& window,
+                     const SpatialPlan& plan) {
+  const Frame frame(from, plan.border());
+  const WindowAxis rows(window, 0, from.height), cols(window, 1, from.width);
+  Roots square(in.size()), framed(static_cast<std::size_t>(frame.count()));
+  std::transform(in.begin(), in.end(), square.begin(), [](double p) { return p * p; });
+  write_framed(square, frame, Edge::Zero, plan.circular(), framed.data());
+  const auto pitch = static_cast<std::size_t>(frame.pitch());
+  Roots column(pitch), sum(static_cast<std::size_t>(to.count()));
   for (int y = 0; y < to.height; ++y) {
-    for (int x = 0; x < to.width; ++x) {
-      double& total = sum[static_cast<std::size_t>(y) * static_cast<std::size_t>(to.width) +
-                          static_cast<std::size_t>(x)];
-      for (int ty = 0; ty < rows.size; ++ty) {
-        const int iy = index(rows, y, ty);
-        for (int tx = 0; tx < cols.size && iy >= 0; ++tx) {
-          const int ix = index(cols, x, tx);
-          if (ix < 0) continue;
-          const double p = in[static_cast<std::size_t>(iy) * static_cast<std::size_t>(from.width) +
-                              static_cast<std::size_t>(ix)];
-          total += p * p;
-        }
-      }
+    std::fill(column.begin(), column.end(), 0.0);
+    for (int t = 0; t < rows.size; ++t) {
+      const int r = rows.stride * y - rows.before + t + frame.border_y;
+      const double* row = framed.data() + static_cast<std::size_t>(r) * pitch;
+      for (std::size_t x = 0; x < pitch; ++x) column[x] += row[x];
+    }
+    double* out = sum.data() + std::int64_t{y} * to.width;
+    for (int t = 0; t < cols.size; ++t) {
+      const double* tap = column.data() + frame.border_x - cols.before + t;
+      for (int x = 0; x < to.width; ++x) out[x] += tap[x * cols.stride];
     }
   }
   return sum;
 }
 
-template <class T>
-void narrow(const Roots& values, T* out) {
-  for (std::size_t k = 0; k < values.size(); ++k) out[k] = static_cast<T>(values[k]);
+[[noreturn]] void refuse(const Program& program, const Op& op, double p, std::int64_t number,
+                         const char* argument) {
+  char text[64];
+  std::snprintf(text, sizeof text, "K(x, x) = %.3g^2", p);
+  const std::string& layer = program.values[static_cast<std::size_t>(op.out)].produced;
+  throw KernelOverflow("image " + std::to_string(number) + " of " + argument + " has " + text +
+                       " at " + layer + ", which is too large: scale the inputs or W_std down");
 }
 
 }  // namespace
@@ -61,122 +100,135 @@ ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const T* image, std::int6
   std::int64_t size = 0;
   for (const ColumnPlan& column : plan.columns()) {
     first_.push_back(size);
-    size += grid(column.value).count();
+    size += Frame(grid(column.value), plan.border()).count();
   }
-  data_.resize(static_cast<std::size_t>(size));
-  const auto target = [&](std::size_t k) { return data_.data() + first_[k]; };
+  data_.resize(static_cast<std::size_t>(size + cpu::kCopySlack));
+  const auto write = [&](std::size_t k, const Roots& values) {
+    const ColumnPlan& column = plan.columns()[k];
+    write_framed(values, Frame(grid(column.value), plan.border()), column.edge, plan.circular(),
+                 data_.data() + first_[k]);
+  };
 
   std::vector<Roots> roots(program.values.size());
   const int channels = program.values[0].width;
-  const std::int64_t pixels = grid(0).count();
-  roots[0].resize(static_cast<std::size_t>(pixels));
-  for (std::int64_t p = 0; p < pixels; ++p) {
-    double square = 0;
-    for (int c = 0; c < channels; ++c) {
-      const auto x = static_cast<double>(image[p * channels + c]);
-      square += x * x;
-    }
-    const double norm = std::sqrt(square), factor = norm > 0 ? 1 / norm : 0;
-    roots[0][static_cast<std::size_t>(p)] = norm / std::sqrt(channels);
-    for (int c = 0; c < channels; ++c) {
-      target(static_cast<std::size_t>(c))[p] =
-          static_cast<T>(static_cast<double>(image[p * channels + c]) * factor);
-    }
-  }
-  const auto refuse = [&](const Op& op, double p) {
-    char text[64];
-    std::snprintf(text, sizeof text, "K(x, x) = %.3g^2", p);
-    const std::string& layer = program.values[static_cast<std::size_t>(op.out)].produced;
-    throw KernelOverflow("image " + std::to_string(number) + " of " + argument + " has " + text +
-                         " at " + layer + ", which is too large: scale the inputs or W_std down");
+  const auto pixels = static_cast<std::size_t>(grid(0).count());
+  Roots factor(pixels), channel(pixels);
+  roots[0].resize(pixels);
+  const auto pixel = [&](std::size_t p, int c) {
+    return static_cast<double>(
+        image[p * static_cast<std::size_t>(channels) + static_cast<std::size_t>(c)]);
   };
+  for (std::size_t p = 0; p < pixels; ++p) {
+    double square = 0;
+    for (int c = 0; c < channels; ++c) square += pixel(p, c) * pixel(p, c);
+    const double norm = std::sqrt(square);
+    factor[p] = norm > 0 ? 1 / norm : 0;
+    roots[0][p] = norm / std::sqrt(channels);
+  }
+  for (int c = 0; c < channels; ++c) {
+    for (std::size_t p = 0; p < pixels; ++p) channel[p] = pixel(p, c) * factor[p];
+    write(static_cast<std::size_t>(c), channel);
+  }
   for (std::size_t index = 0; index < program.ops.size(); ++index) {
     const Op& op = program.ops[index];
     if (op.kind == OpKind::Output || !plan.on_maps(op)) continue;
     const Roots& in = roots[static_cast<std::size_t>(op.in)];
     const std::size_t first = plan.first_column(index);
     if (op.kind == OpKind::Flatten || op.kind == OpKind::GlobalPool) {
-      narrow(in, target(first));
+      write(first, in);
       continue;
     }
     Roots& out = roots[static_cast<std::size_t>(op.out)];
     if (op.kind == OpKind::Conv) {
-      narrow(in, target(first));
+      write(first, in);
       const double taps = 1.0 * op.window.size[0] * op.window.size[1];
       const double weight = op.params[0] / std::sqrt(taps), bias = op.params[1];
-      out = summed_squares(in, grid(op.in), grid(op.out), op.window);
+      out = summed_squares(in, grid(op.in), grid(op.out), op.window, plan);
+      Roots inverse(out.size()), scaled(out.size());
       for (std::size_t p = 0; p < out.size(); ++p) {
         out[p] = std::hypot(weight * std::sqrt(out[p]), bias);
-        if (!std::isfinite(out[p])) refuse(op, out[p]);
-        const double inverse = out[p] > 0 ? 1 / out[p] : 0;
-        target(first + 1)[p] = static_cast<T>(weight * inverse);
-        target(first + 2)[p] = static_cast<T>(bias * inverse);
-        target(first + 3)[p] = static_cast<T>(op.params[3] * inverse);
+        if (!std::isfinite(out[p])) refuse(program, op, out[p], number, argument);
+        inverse[p] = out[p] > 0 ? 1 / out[p] : 0;
+      }
+      const double factors[] = {weight, bias, op.params[3]};
+      for (std::size_t k = 0; k + 1 < static_cast<std::size_t>(conv_columns(op)); ++k) {
+        std::transform(inverse.begin(), inverse.end(), scaled.begin(),
+                       [&](double value) { return factors[k] * value; });
+        write(first + 1 + k, scaled);
       }
       continue;
     }
     const Roots& in2 = op.in2 < 0 ? in : roots[static_cast<std::size_t>(op.in2)];
     const double largest = std::sqrt(variance_limit(op));
     std::vector<double> numbers(static_cast<std::size_t>(column_count(op)));
+    std::vector<Roots> columns(numbers.size(), Roots(in.size()));
     Roots next(in.size());
     for (std::size_t p = 0; p < in.size(); ++p) {
-      if (in[p] >= largest) refuse(op, in[p]);
+      if (in[p] >= largest) refuse(program, op, in[p], number, argument);
       next[p] = step_row(op, {in[p], 0, 1, 1}, {in2[p], 0, 1, 1}, numbers.data()).p;
-      if (!std::isfinite(next[p])) refuse(op, next[p]);
-      for (std::size_t k = 0; k < numbers.size(); ++k) {
-        target(first + k)[p] = static_cast<T>(numbers[k]);
-      }
+      if (!std::isfinite(next[p])) refuse(program, op, next[p], number, argument);
+      for (std::size_t k = 0; k < numbers.size(); ++k) columns[k][p] = numbers[k];
     }
+    for (std::size_t k = 0; k < columns.size(); ++k) write(first + k, columns[k]);
     out = std::move(next);
   }
 }
 
 template <class T>
-void copy_window(const T* column, const Grid& grid, const MapShape& shape, bool left, Edge edge,
-                 bool circular, const std::array<int, 2>& border, T* lanes) {
-  const MapAxis &rows = shape.axis[0], &cols = shape.axis[1];
-  const int first_y = (left ? rows.left : rows.right) - border[0];
-  const int first_x = (left ? cols.left : cols.right) - border[1];
-  const int width = static_cast<int>(shape.pitch), height = rows.size + 2 * border[0];
-  const bool wraps = circular && edge != Edge::Border;
-  // Rows and lanes of positions that are copied; the others lie at either end.
-  const auto range = [&](int first, int size, int count, int margin) {
-    if (circular)
-      return edge == Edge::Border ? std::pair{margin, count - margin} : std::pair{0, count};
-    const int from = std::clamp(-first, 0, count);
-    return std::pair{from, std::clamp(size - first, from, count)};
-  };
-  const auto [top, bottom] = range(first_y, grid.height, height, border[0]);
-  const auto [from, to] = range(first_x, grid.width, width, border[1]);
-  const bool nearest = edge == Edge::Nearest;
-  for (int r = 0; r < height; ++r) {
-    T* row = lanes + r * shape.pitch;
-    if (!nearest && (r < top || r >= bottom)) {
-      std::fill_n(row, width, T(0));
-      continue;
-    }
-    const int y =
-        circular ? wrapped(first_y + r, grid.height) : std::clamp(first_y + r, 0, grid.height - 1);
-    const T* source = column + std::int64_t{y} * grid.width;
-    if (circular) {
-      for (int x = from; x < to; ++x) row[x] = source[wrapped(first_x + x, grid.width)];
-    } else {
-      std::copy(source + first_x + from, source + first_x + to, row + from);
-    }
-    if (wraps) continue;
-    std::fill_n(row, from, nearest ? source[0] : T(0));
-    std::fill_n(row + to, width - to, nearest ? source[grid.width - 1] : T(0));
+std::int64_t ImageColumns<T>::bytes(const SpatialPlan& plan) {
+  std::int64_t size = cpu::kCopySlack;
+  for (const ColumnPlan& column : plan.columns()) {
+    const Grid& grid = plan.program().values[static_cast<std::size_t>(column.value)].grid;
+    size += Frame(grid, plan.border()).count();
   }
-  const std::int64_t used = height * shape.pitch;
-  std::fill(lanes + used, lanes + shape.lanes, nearest ? lanes[used - 1] : T(0));
+  return size * static_cast<std::int64_t>(sizeof(T));
 }
 
-#define NTKFAST_INSTANTIATE(T)                                                        \
-  template class ImageColumns<T>;                                                     \
-  template void copy_window(const T*, const Grid&, const MapShape&, bool, Edge, bool, \
-                            const std::array<int, 2>&, T*);
-NTKFAST_INSTANTIATE(float)
-NTKFAST_INSTANTIATE(double)
-#undef NTKFAST_INSTANTIATE
+template <class T>
+void ImageColumns<T>::copy_window(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels,
+                                  std::size_t k, const MapShape& shape, bool left, T* lanes) const {
+  const ColumnPlan& column = plan.columns()[k];
+  const T* first = data_.data() + first_[k];
+  if (plan.circular()) return copy_circular(plan, column, first, shape, left, lanes);
+  const Frame frame(plan.program().values[static_cast<std::size_t>(column.value)].grid,
+                    plan.border());
+  const MapAxis &rows = shape.axis[0], &cols = shape.axis[1];
+  // Position p lies behind the border, where the window starts a border before it.
+  const std::int64_t y = left ? rows.left : rows.right, x = left ? cols.left : cols.right;
+  const int height = rows.size + 2 * frame.border_y;
+  kernels.copy_block(first + y * frame.pitch() + x, frame.pitch(), height,
+                     static_cast<int>(shape.pitch), lanes);
+  const std::int64_t used = height * shape.pitch;
+  std::fill(lanes + used, lanes + shape.lanes,
+            column.edge == Edge::Nearest ? lanes[used - 1] : T(0));
+}
+
+// The right window may begin anywhere and goes around.
+template <class T>
+void ImageColumns<T>::copy_circular(const SpatialPlan& plan, const ColumnPlan& column,
+                                    const T* first, const MapShape& shape, bool left,
+                                    T* lanes) const {
+  const Frame frame(plan.program().values[static_cast<std::size_t>(column.value)].grid,
+                    plan.border());
+  const MapAxis &rows = shape.axis[0], &cols = shape.axis[1];
+  const int height = rows.size + 2 * frame.border_y, width = cols.size + 2 * frame.border_x;
+  const T* inside = first + frame.border_y * frame.pitch() + frame.border_x;
+  for (int r = 0; r < height; ++r) {
+    const int y = wrapped((left ? rows.left : rows.right) + r - frame.border_y, frame.height);
+    const bool zero_row = r < frame.border_y || r >= frame.border_y + rows.size;
+    for (int c = 0; c < width; ++c) {
+      const int x = wrapped((left ? cols.left : cols.right) + c - frame.border_x, frame.width);
+      const bool zero = zero_row || c < frame.border_x || c >= frame.border_x + cols.size;
+      lanes[r * shape.pitch + c] =
+          zero && column.edge == Edge::Border ? T(0) : inside[y * frame.pitch() + x];
+    }
+  }
+  const std::int64_t used = height * shape.pitch;
+  std::fill(lanes + used, lanes + shape.lanes,
+            column.edge == Edge::Nearest ? lanes[used - 1] : T(0));
+}
+
+template class ImageColumns<float>;
+template class ImageColumns<double>;
 
 }  // namespace ntkfast::spatial

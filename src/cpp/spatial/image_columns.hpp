@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <vector>
 
+#include "cpu/map_kernels.hpp"
 #include "spatial/spatial_plan.hpp"
 
 namespace ntkfast::spatial {
 
+// Each column is stored with its border, so that the window of any offset is a block of it.
 template <class T>
 class ImageColumns {
  public:
@@ -15,17 +17,18 @@ class ImageColumns {
   // `number` of `argument`.
   ImageColumns(const SpatialPlan& plan, const T* image, std::int64_t number, const char* argument);
 
-  // Numbers of column k of the plan, row by row.
-  const T* column(std::size_t k) const { return data_.data() + first_[k]; }
+  // Column k of the plan as the lanes of a map see it. Writes up to kCopySlack lanes more.
+  void copy_window(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels, std::size_t k,
+                   const MapShape& shape, bool left, T* lanes) const;
+
+  static std::int64_t bytes(const SpatialPlan& plan);
 
  private:
+  void copy_circular(const SpatialPlan& plan, const ColumnPlan& column, const T* first,
+                     const MapShape& shape, bool left, T* lanes) const;
+
   std::vector<std::int64_t> first_;
   std::vector<T> data_;
 };
-
-// A column as the lanes of a map see it.
-template <class T>
-void copy_window(const T* column, const Grid& grid, const MapShape& shape, bool left, Edge edge,
-                 bool circular, const std::array<int, 2>& border, T* lanes);
 
 }  // namespace ntkfast::spatial

@@ -137,8 +137,9 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
   map.gain_right = column(right, 1);
   map.bias_left = column(left, 2);
   map.bias_right = column(right, 2);
-  map.own_left = column(left, 3);
-  map.own_right = column(right, 3);
+  const auto own = static_cast<std::size_t>(conv_columns(op)) - 1;
+  map.own_left = column(left, own);
+  map.own_right = column(right, own);
   map.first_in = (border[0] - rows.before) * in.pitch + border[1] - cols.before;
   map.first_out = border[0] * out.pitch + border[1];
   map.pitch_in = in.pitch;
@@ -153,17 +154,29 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
   const bool trained = step.plan.tau == TauMode::Start || step.plan.tau == TauMode::Add;
   map.own_ratio = trained ? static_cast<T>(ratio * ratio) : T(0);
   map.own_share = trained ? T(1) : T(0);
+  // Lanes that are not written hold what another layer left there, which may be no legal number
+  // here. All that matters is that it is one: the roots of these lanes are zero.
+  const auto clear = [&](std::int64_t from, std::int64_t to) {
+    std::fill(map.s_out + from, map.s_out + to, T(0));
+    std::fill(map.tau_out + from, map.tau_out + to, T(0));
+  };
   if (rows.stride == 1 && cols.stride == 1 && in.pitch == out.pitch) {
-    // All rows as one: what falls on the border in between is overwritten below.
+    // All rows as one, with the border in between.
     map.cols += static_cast<int>((map.rows - 1) * out.pitch);
     map.rows = 1;
+    clear(0, map.first_out);
+    clear(map.first_out + map.cols, out.lanes);
+  } else {
+    clear(0, out.lanes);
   }
   step.conv(map);
-  fill_border(out, map.s_out);
-  fill_border(out, map.tau_out);
+  if (plan_.circular()) {
+    fill_border(out, map.s_out);
+    fill_border(out, map.tau_out);
+  }
 }
 
-// The border holds what lies there in circular images; else anything finite, since roots are zero.
+// In circular images the border holds what lies there.
 template <class T>
 void MapRunner<T>::fill_border(const MapShape& shape, T* lanes) const {
   const auto [by, bx] = plan_.border();
@@ -173,22 +186,14 @@ void MapRunner<T>::fill_border(const MapShape& shape, T* lanes) const {
   for (int r = by; r < by + rows; ++r) {
     T* row = lanes + r * pitch;
     for (int x = 0; x < bx; ++x) {
-      row[x] = plan_.circular() ? row[bx + wrap(x - bx, cols)] : T(0);
-      row[bx + cols + x] = plan_.circular() ? row[bx + wrap(x, cols)] : T(0);
+      row[x] = row[bx + wrap(x - bx, cols)];
+      row[bx + cols + x] = row[bx + wrap(x, cols)];
     }
   }
   for (int r = 0; r < by; ++r) {
-    T *above = lanes + r * pitch, *below = lanes + (by + rows + r) * pitch;
-    if (plan_.circular()) {
-      std::copy_n(lanes + (by + wrap(r - by, rows)) * pitch, pitch, above);
-      std::copy_n(lanes + (by + wrap(r, rows)) * pitch, pitch, below);
-    } else {
-      std::fill_n(above, pitch, T(0));
-      std::fill_n(below, pitch, T(0));
-    }
+    std::copy_n(lanes + (by + wrap(r - by, rows)) * pitch, pitch, lanes + r * pitch);
+    std::copy_n(lanes + (by + wrap(r, rows)) * pitch, pitch, lanes + (by + rows + r) * pitch);
   }
-  const std::int64_t used = (rows + 2 * by) * pitch;
-  std::fill(lanes + used, lanes + shape.lanes, T(0));
 }
 
 template <class T>

@@ -98,7 +98,7 @@ void SpatialPlan::find_columns() {
     if (op.kind == OpKind::Output || !on_maps(op)) continue;
     if (op.kind == OpKind::Conv) columns_.push_back({index, 0, op.in, Edge::Zero});
     if (reads_out_positions(op)) columns_.push_back({index, 0, op.in, Edge::Border});
-    const int count = op.kind == OpKind::Conv ? 3 : column_count(op);
+    const int count = op.kind == OpKind::Conv ? conv_columns(op) - 1 : column_count(op);
     for (int k = 0; k < count; ++k) {
       const int first = op.kind == OpKind::Conv ? 1 : 0;
       columns_.push_back({index, first + k, op.out, Edge::Nearest});

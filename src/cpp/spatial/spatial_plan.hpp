@@ -28,6 +28,9 @@ struct ColumnPlan {
   int value;  // whose positions they are
   Edge edge;
 };
+// Columns of a convolution: the root of its input, and of its output W / (sqrt(taps) p'), b / p',
+// and e / p' where that is another number, in standard parameterization.
+inline int conv_columns(const Op& op) { return op.params[3] == op.params[1] ? 3 : 4; }
 inline constexpr std::size_t kInputColumns = static_cast<std::size_t>(-1);
 
 // One axis of the map of a value at one offset.

@@ -54,11 +54,13 @@ NTKFAST_INLINE void store_sums(const ConvMap<T>& map, std::int64_t out, T gain_l
   const T t = map.bias_left[out], u = map.bias_right[out];
   const T minus = t - u;
   const T to_one = gain * sums.near + T(0.5) * (sums.gap + minus * minus);
-  T s = to_one;
+  // Beyond 1 in lanes of the border alone, where columns belong to no position: whatever stands
+  // there is weighted by zero, but has to be a deficit.
+  T s = to_one < T(1) ? to_one : T(1);
   if constexpr (kSigned) {
     const T plus = t + u;
     const T to_minus_one = gain * sums.far + T(0.5) * (sums.gap + plus * plus);
-    s = to_one <= to_minus_one ? to_one : -to_minus_one;
+    s = to_one <= to_minus_one ? s : to_minus_one < T(1) ? -to_minus_one : T(-1);
   }
   map.s_out[out] = s;
   // own_ratio and own_share are zero where the layer is not trained.
@@ -161,6 +163,18 @@ void pixels(const T* u, const T* v, int channels, std::int64_t stride, std::int6
   }
 }
 
+// Whole vectors: what is written behind a row is overwritten by the next.
+template <class T>
+void copy_block(const T* from, std::int64_t pitch, int rows, int width, T* to) {
+  for (int r = 0; r < rows; ++r) {
+    for (int x = 0; x < width; x += kCopySlack) {
+      for (int l = 0; l < kCopySlack; ++l) to[x + l] = from[x + l];
+    }
+    from += pitch;
+    to += width;
+  }
+}
+
 template <class T, bool kSigned, bool kTau>
 void total_of(const T* left, const T* right, const T* s, const T* tau, std::int64_t n, double* K,
               double* T_sum) {
@@ -199,8 +213,8 @@ void total(const T* left, const T* right, const T* s, bool signed_rho, const T* 
 }
 
 template <class T>
-constexpr MapKernels<T> kMapKernels = {map_step<T>, map_join<T>, conv_function<T>, pixels<T>,
-                                       total<T>};
+constexpr MapKernels<T> kMapKernels = {map_step<T>, map_join<T>,   conv_function<T>,
+                                       pixels<T>,   copy_block<T>, total<T>};
 
 }  // namespace
 
