@@ -33,7 +33,7 @@ class State:
         self.synchronised = 0
         self.fail: Exception | None = None  # raised by the next factorisation or product
         self.calls: list[str] = []
-        self.most_elements = 0  # of an array made on the device
+        self.largest_copy = 0  # elements of an array that went to the host
 
 
 STATE = State()
@@ -52,9 +52,7 @@ def _own(values: Any) -> Any:
 
 def _wrapped(values: Any) -> Any:
     if isinstance(values, (np.ndarray, np.generic)):
-        array = np.asarray(values)
-        STATE.most_elements = max(STATE.most_elements, array.size)
-        return ndarray(array)
+        return ndarray(np.asarray(values))
     if isinstance(values, tuple):
         return tuple(_wrapped(each) for each in values)
     return values
@@ -106,6 +104,7 @@ class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # noqa: N801 - CuPy's name
         return bool(self._a)
 
     def get(self) -> np.ndarray:
+        STATE.largest_copy = max(STATE.largest_copy, self._a.size)
         return self._a.copy()
 
     @property
@@ -158,19 +157,17 @@ class Matrix:
         return self.array.__dlpack__()
 
 
-def _at(interface: dict[str, Any]) -> np.ndarray:
-    """A NumPy array over the memory that an interface names."""
-    return np.asarray(types.SimpleNamespace(__array_interface__=interface))
+def over(owner: Any) -> np.ndarray:
+    """Return a NumPy array over the memory that an owner's interface names, which keeps it."""
+    interface = owner.__cuda_array_interface__
+    return np.asarray(types.SimpleNamespace(__array_interface__=interface, owner=owner))
 
 
 def _array(values: Any, dtype: Any = None, copy: Any = None, order: str = "K") -> ndarray:
     if isinstance(values, ndarray):
         array = values._a
     elif hasattr(values, "__cuda_array_interface__"):
-        array = _at(values.__cuda_array_interface__)
-        found = ndarray(array)
-        found._owner = values  # keeps the memory
-        return found if dtype is None else ndarray(array.astype(dtype))
+        array = over(values)
     else:
         array = np.asarray(values)
         copy = True  # the host's memory is not the device's

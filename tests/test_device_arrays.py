@@ -110,9 +110,7 @@ def _taken(make: Callable[[Array], Any]) -> Callable[..., Any]:
     def take(value: Any, **options: Any) -> Any:
         if isinstance(value, np.ndarray):
             return make(value)
-        found = make(imitated_cupy._at(value.__cuda_array_interface__))
-        found.owner = value
-        return found
+        return make(imitated_cupy.over(value))
 
     return take
 

@@ -28,7 +28,7 @@ from ._device_arrays import (
 )
 from .errors import DeviceError
 
-__all__ = ["OnDevice", "Prepared", "on_device", "prepare"]
+__all__ = ["OnDevice", "Prepared", "cuda_device", "on_device", "prepare"]
 
 # The one promotion table: dtype by name -> dtype of the computation.
 _PROMOTION: dict[str, np.dtype[Any]] = {
@@ -85,6 +85,11 @@ class OnDevice(NamedTuple):
     device: int
     kind: str
     wrap: Callable[[Any], Any]
+
+
+def cuda_device(name: str, value: Any) -> int | None:
+    """Return the number of the CUDA device that holds an array, None for all else."""
+    return device_index(name, value, _kind(value))
 
 
 def on_device(name: str, value: Any) -> OnDevice | None:

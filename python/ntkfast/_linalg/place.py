@@ -18,7 +18,7 @@ from .. import _memory
 from .._device import missing
 from ..errors import DeviceError, MemoryBudgetError
 
-__all__ = ["CUDA_EXTRA", "HOST", "CudaPlace", "Place"]
+__all__ = ["CUDA_EXTRA", "HOST", "CudaPlace", "Place", "place_on"]
 
 CUDA_EXTRA = "pip install 'ntkfast[cuda13]' (or [cuda12], as the driver is)"
 
@@ -72,6 +72,11 @@ class Place:
 HOST = Place()
 
 
+def place_on(device: int | None) -> Place:
+    """Return the place of a CUDA device's number, or the CPU for None."""
+    return HOST if device is None else CudaPlace(device)
+
+
 class CudaPlace(Place):
     """A CUDA device, with CuPy, which calls cuSOLVER and cuBLAS.
 
@@ -86,7 +91,7 @@ class CudaPlace(Place):
         If the device or CuPy is missing; the message says what to install.
     """
 
-    eigh_matrices = 4  # a copy for the eigenvectors, and cuSOLVER's workspace
+    eigh_matrices = 3  # the eigenvectors, and cuSOLVER's workspace
 
     def __init__(self, index: int) -> None:
         self.index = index
