@@ -63,7 +63,7 @@ step() {
 environment() {
   echo "- date: $(date -u +%Y-%m-%dT%H:%MZ)"
   echo "- commit: $(git rev-parse --short HEAD 2> /dev/null || echo unknown)$(git diff --quiet HEAD 2> /dev/null || echo ' (changed)')"
-  echo "- GPU: $(nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv,noheader 2>&1 | head -4)"
+  echo "- GPU: $(command -v nvidia-smi > /dev/null || echo no nvidia-smi; nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv,noheader 2> /dev/null | head -4)"
   echo "- compiler: $(nvcc --version 2>&1 | tail -2 | head -1), $(c++ --version 2>&1 | head -1)"
   echo "- CPU: $(nproc) cores, $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2)"
   echo "- Python: $("$python" --version 2>&1)"
@@ -205,7 +205,15 @@ registers() {
   done
 }
 
+# Whether what is imported was built here: an older package of this machine must not be measured.
+built() {
+  "$python" -c "import ntkfast, sys; sys.exit(not ntkfast.__file__.startswith('$site'))" && return 0
+  echo "the package was not built: nothing to run"
+  return 1
+}
+
 smoke() {
+  built || return "$not_available"
   cd "$work" && "$python" - << 'CODE'
 import numpy as np, ntkfast as nk, ntkfast.cuda as cuda
 print(cuda.devices(), repr(cuda.reason()))
@@ -221,6 +229,7 @@ CODE
 }
 
 gpu_tests() {
+  built || return "$not_available"
   cd "$work" && "$python" -m pytest -q -p no:cacheprovider -p no:randomly --rootdir "$root/tests" \
     -W default -o addopts= --import-mode=importlib --maxfail=40 \
     "$root/tests/test_cuda_gram.py" "$root/tests/test_cuda_libraries.py" \
@@ -241,6 +250,7 @@ CODE
 }
 
 sanitizer() {
+  built || return "$not_available"
   command -v compute-sanitizer || { echo "no compute-sanitizer here"; return "$not_available"; }
   small_job
   cd "$work" && compute-sanitizer --tool "$1" --error-exitcode 9 "$python" "$work/small.py" \
@@ -253,16 +263,19 @@ sanitizer() {
 }
 
 benchmark() {
+  built || return "$not_available"
   cd "$work" && "$python" "$root/bench/gpu_gram.py" --json "$out/gpu_gram.json" --seconds 90
 }
 
 solves() {
+  built || return "$not_available"
   have cupy || { echo "no CuPy here: nothing is solved on the device"; return "$not_available"; }
   cd "$work" && "$python" "$root/bench/gpu_solves.py" --json "$out/gpu_solves.json" --seconds 80
 }
 
 # neural-tangents goes into a folder of its own: its requirements are nobody else's.
 contenders() {
+  built || return "$not_available"
   local peers="$work/peers"
   if [ -d "${NTKFAST_PEER_WHEELS:-}" ]; then
     "$python" -m pip install -q --no-index --no-deps --find-links "$NTKFAST_PEER_WHEELS" \
@@ -283,8 +296,8 @@ cpp_tests() {
     cmake --build "$work/cpp" && ctest --test-dir "$work/cpp" --output-on-failure -j "$(nproc)"
 }
 
-export -f have packages plain_blas install_package build_by_hand build registers smoke gpu_tests small_job \
-  sanitizer benchmark solves contenders cpp_tests
+export -f have packages plain_blas install_package build_by_hand build built registers smoke gpu_tests \
+  small_job sanitizer benchmark solves contenders cpp_tests
 export root out work site python architecture wheels not_available
 
 step packages 100 packages

@@ -261,7 +261,7 @@ def install(monkeypatch: pytest.MonkeyPatch, *, cupy: bool = True) -> State:
         index: int, program: Any, data: Any, nngp: bool, ntk: bool, threads: int, isa: str, _: Any
     ) -> Any:
         STATE.calls.append(f"gram on {index}")
-        found = _core.gram(program, data.x, data.z, nngp, ntk, threads, isa, None)
+        found = _core.gram(program, data.x, data.z, nngp, ntk, threads, isa, False, None)
         if data.device is None:
             return found
         return tuple(

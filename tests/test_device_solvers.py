@@ -166,8 +166,12 @@ def test_refinement_of_what_is_no_kernel_ends_in_the_usual_errors() -> None:
     K = np.ones((5, 5))
     with pytest.warns(LinAlgWarning, match="not positive"), pytest.raises(SingularKernelError):
         solve(K, np.ones(5), refine=True)
-    with pytest.warns(LinAlgWarning, match="diagonal"), pytest.raises(SingularKernelError):
-        solve(-np.eye(3), np.ones(3), refine=True)
+    for worse, message in [(-np.eye(3), "diagonal"), (np.eye(3) + 1e60, "float32")]:
+        with pytest.warns(LinAlgWarning, match=message), pytest.raises(SingularKernelError):
+            solve(worse, np.ones(3), refine=True)
+    huge = np.array([[1.0, 1e60], [1e60, 1.0]])  # beyond float32, whatever the scale
+    with pytest.warns(LinAlgWarning, match="float32"), pytest.raises(SingularKernelError):
+        solve(huge, np.ones(2), refine=True)
     for bad, message in [(np.eye(3) * np.nan, "finite"), (np.triu(np.ones((3, 3))), "symmetric")]:
         with pytest.raises(ValueError, match=message):
             solve(bad, np.ones(3), refine=True)

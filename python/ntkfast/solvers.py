@@ -33,7 +33,7 @@ from ntkfast._kernel_matrix import (
     weight_array,
 )
 from ntkfast._linalg import cholesky, refinement
-from ntkfast._linalg.factor import BlockedFactor, Factor, HostFactor
+from ntkfast._linalg.factor import Factor, factor_of
 from ntkfast._linalg.place import HOST
 from ntkfast._selection import Deletion, LooGrid, loo_grid
 from ntkfast.errors import SingularKernelError
@@ -147,11 +147,9 @@ class KernelSystem:
         matrix = own_matrix(given, overwrite)
         self.n = n = len(matrix)
         place = given.place
-        if place is HOST:
-            factor: Factor = HostFactor(matrix)
-        else:
+        if place is not HOST:
             require_bytes(n, cholesky.workspace_bytes(n, 8), place)
-            factor = BlockedFactor(matrix, place)
+        factor = factor_of(matrix, place)
         diagonal = place.to_host(matrix.diagonal()).copy()
         unit = float(diagonal.mean()) if relative else 1.0
         self.ridge = absolute_ridge(ridge, unit, n)

@@ -9,9 +9,9 @@ from scipy.linalg import lapack
 from scipy.sparse.linalg import LinearOperator, onenormest
 
 from . import cholesky
-from .place import Place
+from .place import HOST, Place
 
-__all__ = ["BlockedFactor", "Factor", "HostFactor"]
+__all__ = ["BlockedFactor", "Factor", "HostFactor", "factor_of"]
 
 _ROWS = 512
 
@@ -20,6 +20,7 @@ class Factor(Protocol):
     """A symmetric matrix that holds its factor after `factorise`, and itself after `restore`."""
 
     matrix: Any
+    norm: float  # the largest sum of a row, of what was factorised last
 
     def factorise(self, diagonal: Any) -> float | None:
         """Set the diagonal and factorise; return rcond, or None where that fails."""
@@ -42,17 +43,21 @@ class HostFactor:
 
     def __init__(self, matrix: Any) -> None:
         self.matrix = matrix
+        letter = {np.float32: "s", np.float64: "d"}[matrix.dtype.type]
+        names = ("potrf", "pocon", "potrs", "trtrs", "trtri")
+        found = (getattr(lapack, letter + name) for name in names)
+        self._potrf, self._pocon, self._potrs, self._trtrs, self._trtri = found
 
     def factorise(self, diagonal: Any) -> float | None:
         """Set the diagonal and factorise; return rcond, or None where that fails."""
         np.fill_diagonal(self.matrix, diagonal)
-        norm = _one_norm(self.matrix, np)
+        self.norm = _one_norm(self.matrix, np)
         # The transpose of a C-ordered matrix is Fortran-ordered: LAPACK works in place, and its
         # lower triangle is our upper one.
-        _, info = lapack.dpotrf(self.matrix.T, lower=1, clean=0, overwrite_a=1)
+        _, info = self._potrf(self.matrix.T, lower=1, clean=0, overwrite_a=1)
         if info != 0:
             return None
-        rcond, _ = lapack.dpocon(self.matrix.T, norm, uplo="L")
+        rcond, _ = self._pocon(self.matrix.T, self.norm, uplo="L")
         return float(rcond)
 
     def restore(self, diagonal: Any) -> None:
@@ -66,17 +71,17 @@ class HostFactor:
 
     def solve(self, columns: Any) -> Any:
         """Return the inverse times columns (n, t)."""
-        solution, _ = lapack.dpotrs(self.matrix.T, columns, lower=1)
+        solution, _ = self._potrs(self.matrix.T, columns, lower=1)
         return np.ascontiguousarray(solution)
 
     def solve_lower(self, columns: Any) -> Any:
         """Return the inverse of the lower factor times columns (n, t)."""
-        half, _ = lapack.dtrtrs(self.matrix.T, columns, lower=1)
+        half, _ = self._trtrs(self.matrix.T, columns, lower=1)
         return half
 
     def inverse_diagonal(self) -> Any:
         """Return the diagonal of the inverse, shape (n,)."""
-        inverse, _ = lapack.dtrtri(self.matrix.T, lower=1)
+        inverse, _ = self._trtri(self.matrix.T, lower=1)
         total = np.zeros(len(self.matrix))
         for start in range(0, len(self.matrix), _ROWS):
             # LAPACK leaves the kernel in the other triangle: only L^-1 counts.
@@ -96,12 +101,12 @@ class BlockedFactor:
         """Set the diagonal and factorise; return rcond, or None where that fails."""
         xp = self._place.xp
         xp.fill_diagonal(self.matrix, self._place.asarray(diagonal))
-        norm = _one_norm(self.matrix, xp)
+        self.norm = _one_norm(self.matrix, xp)
         try:
             cholesky.factorise(self.matrix, self._place, self._block)
         except np.linalg.LinAlgError:
             return None
-        return 1.0 / (norm * self._inverse_norm())
+        return 1.0 / (self.norm * self._inverse_norm())
 
     def _inverse_norm(self) -> float:
         """Estimate the 1-norm of the inverse from a few solves, as LAPACK's dpocon does."""
@@ -136,6 +141,11 @@ class BlockedFactor:
     def inverse_diagonal(self) -> Any:
         """Return the diagonal of the inverse, shape (n,)."""
         return cholesky.inverse_diagonal(self.matrix, self._place, self._block)
+
+
+def factor_of(matrix: Any, place: Place, block: int = cholesky.BLOCK) -> Factor:
+    """Return what factorises a C-contiguous float32 or float64 matrix where it is."""
+    return HostFactor(matrix) if place is HOST else BlockedFactor(matrix, place, block=block)
 
 
 def _one_norm(matrix: Any, xp: Any) -> float:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import cholesky
+from .factor import factor_of
 from .place import Place
 
 __all__ = ["Refined", "RefinedFactor", "RefinementError", "workspace_bytes"]
@@ -67,34 +68,25 @@ class RefinedFactor:
 
     def __init__(self, K: Any, ridge: Any, place: Place, *, block: int = cholesky.BLOCK) -> None:
         xp = place.xp
-        self._place, self._block = place, block
+        self._place = place
         self._kernel = K
         self._ridge = place.asarray(np.broadcast_to(ridge, len(K)), np.float64)
         diagonal = K.diagonal().astype(np.float64) + self._ridge
         if not bool((diagonal > 0).all()):
             raise RefinementError("the diagonal is not positive")
         self._scale = xp.exp2(-xp.rint(0.5 * xp.log2(diagonal)))
-        self._factor = xp.empty(K.shape, dtype=np.float32)
-        norm = 0.0
-        for rows in self._strips():
-            strip = self._strip(rows)
-            norm = max(norm, float(xp.abs(strip).sum(axis=1).max()))
-            self._factor[rows] = strip
-        self._norm = norm
-        try:
-            cholesky.factorise(self._factor, place, block)
-        except np.linalg.LinAlgError as error:
-            raise RefinementError("the kernel is not positive definite in float32") from error
+        matrix = xp.empty(K.shape, dtype=np.float32)
+        with np.errstate(over="ignore"):  # of what is no kernel; then there is no factor
+            for rows in self._strips():
+                matrix[rows] = K[rows] * self._scale[rows, None] * self._scale
+        self._factor = factor_of(matrix, place, block)
+        unit = place.to_host(diagonal * self._scale**2).astype(np.float32)
+        if self._factor.factorise(unit) is None:
+            raise RefinementError("the kernel is not positive definite in float32")
 
     def _strips(self) -> list[slice]:
         n = len(self._kernel)
         return [slice(start, min(n, start + _ROWS)) for start in range(0, n, _ROWS)]
-
-    def _strip(self, rows: slice) -> Any:
-        """Return rows of the scaled system in float64."""
-        strip = self._kernel[rows].astype(np.float64)
-        self._place.xp.fill_diagonal(strip[:, rows], strip[:, rows].diagonal() + self._ridge[rows])
-        return strip * self._scale[rows, None] * self._scale
 
     def solve(self, y: Any) -> Refined:
         """Return ``inv(K + diag(ridge)) @ y`` for y of shape (n, t) in float64.
@@ -116,7 +108,7 @@ class RefinedFactor:
         for step in range(_MOST_STEPS + 1):
             solution = solution + self._correction(residual)
             residual = right - self._product(solution)
-            bound = self._norm * xp.abs(solution).max(axis=0) + size
+            bound = self._factor.norm * xp.abs(solution).max(axis=0) + size
             bound = xp.where(bound > 0, bound, 1.0)  # a column of zeros is solved by zeros
             error = float((xp.abs(residual).max(axis=0) / bound).max())
             if error <= goal:
@@ -136,12 +128,14 @@ class RefinedFactor:
         size = xp.abs(residual).max(axis=0)
         size = xp.where(size > 0, size, 1.0)
         small = (residual / size).astype(np.float32)
-        found = cholesky.solve(self._factor, small, self._place, self._block)
+        found = self._factor.solve(small)
         return found.astype(np.float64) * size
 
     def _product(self, columns: Any) -> Any:
+        """Return the scaled system times columns, without scaling the matrix once more."""
         xp = self._place.xp
+        small = self._scale[:, None] * columns
         result = xp.empty_like(columns)
         for rows in self._strips():
-            result[rows] = self._strip(rows) @ columns
-        return result
+            result[rows] = self._kernel[rows].astype(np.float64, copy=False) @ small
+        return self._scale[:, None] * (result + self._ridge[:, None] * small)
