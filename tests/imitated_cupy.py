@@ -258,7 +258,7 @@ def install(monkeypatch: pytest.MonkeyPatch, *, cupy: bool = True) -> State:
     monkeypatch.setattr(_device, "_extension", lambda: fake)
 
     def kernels_on(
-        index: int, program: Any, data: Any, nngp: bool, ntk: bool, threads: int, isa: str, _: Any
+        index: int, program: Any, data: Any, nngp: bool, ntk: bool, threads: int, isa: str, *_: Any
     ) -> Any:
         STATE.calls.append(f"gram on {index}")
         found = _core.gram(program, data.x, data.z, nngp, ntk, threads, isa, False, None)
