@@ -258,8 +258,17 @@ def install(monkeypatch: pytest.MonkeyPatch, *, cupy: bool = True) -> State:
     monkeypatch.setattr(_device, "_extension", lambda: fake)
 
     def kernels_on(
-        index: int, program: Any, data: Any, nngp: bool, ntk: bool, threads: int, isa: str, *_: Any
+        index: Any,
+        program: Any,
+        data: Any,
+        nngp: bool,
+        ntk: bool,
+        threads: int,
+        isa: str,
+        *_: Any,
+        **_options: Any,
     ) -> Any:
+        index = index if isinstance(index, int) else index[0]
         STATE.calls.append(f"gram on {index}")
         found = _core.gram(program, data.x, data.z, nngp, ntk, threads, isa, False, None)
         if data.device is None:

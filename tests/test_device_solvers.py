@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import sys
 import warnings
 
@@ -215,10 +216,13 @@ def test_all_of_a_system_on_a_device_is_that_of_the_cpu(device: State) -> None:
     )
     for center in (False, True):
         np.testing.assert_allclose(
-            there.leave_one_out(y, center=center), here.leave_one_out(y, center=center), rtol=1e-9
+            there.leave_one_out(on_device(y), center=center),
+            here.leave_one_out(y, center=center),
+            rtol=1e-9,
         )
     for weights in (None, rng.uniform(0.2, 3, 60)):
-        ours = loo_grid(on_device(K), y, [1e-3, 1.0], weights=weights, center=True)
+        there_too = None if weights is None else on_device(weights)
+        ours = loo_grid(on_device(K), on_device(y), [1e-3, 1.0], weights=there_too, center=True)
         theirs = loo_grid(K, y, [1e-3, 1.0], weights=weights, center=True)
         np.testing.assert_allclose(ours.predictions, theirs.predictions, rtol=1e-8)
         np.testing.assert_allclose(ours.mse, theirs.mse, rtol=1e-8)
@@ -317,4 +321,7 @@ def test_without_cupy_or_without_cuda_it_says_what_to_install(
 
 def test_the_factor_of_the_host_is_still_that_of_scipy() -> None:
     K, y = kernel(30, 17), np.ones(30)
+    system = pickle.loads(pickle.dumps(KernelSystem(K)))
+    np.testing.assert_array_equal(system.solve(y), KernelSystem(K).solve(y))
+    np.testing.assert_array_equal(system.leave_one_out(y), KernelSystem(K).leave_one_out(y))
     np.testing.assert_allclose(nk.solve(K, y), scipy.linalg.solve(K, y, assume_a="pos"), rtol=1e-10)

@@ -135,11 +135,17 @@ def target_array(y: Any, n: int, place: Place = HOST) -> Any:
     return values.astype(np.float64)
 
 
+def host_values(values: Any, name: str) -> Any:
+    """Return what has one row per sample in host memory; what is there stays as it is."""
+    found = None if values is None else on_device(name, values)
+    return values if found is None else CudaPlace(found.device).to_host(found.array)
+
+
 def weight_array(weights: ArrayLike | None, n: int) -> FloatArray:
     """Return positive sample weights of shape (n,), ones for None."""
     if weights is None:
         return np.ones(n)
-    values = real_array(weights, "weights")
+    values = real_array(host_values(weights, "weights"), "weights")
     if values.shape != (n,):
         raise ValueError(f"weights must have shape ({n},), got {values.shape}.")
     if not np.isfinite(values).all() or (values <= 0).any():

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from ntkfast._kernel_matrix import (
     BLOCK,
     FloatArray,
+    host_values,
     located,
     own_matrix,
     real_array,
@@ -198,7 +199,7 @@ def loo_grid(
         Symmetric positive semi-definite kernel, float32 or float64; on a CUDA device it is
         decomposed there, with CuPy.
     y : array_like of shape (n,) or (n, t)
-        Targets, in host memory.
+        Targets.
     ridges : array_like of shape (g,)
         Ridges to try, not negative.
     relative : bool, default=True
@@ -216,7 +217,7 @@ def loo_grid(
     Returns
     -------
     LooGrid
-        ``ridges``, ``mse`` and ``predictions``.
+        ``ridges``, ``mse`` and ``predictions``, NumPy's wherever the kernel is.
 
     Raises
     ------
@@ -239,7 +240,7 @@ def loo_grid(
         raise ValueError(f"ridges must be one or more finite numbers >= 0, got {ridges!r}.")
     unit = float(located(K, "K").array.diagonal().mean()) if relative else 1.0
     spectrum = KernelSpectrum(K, weights, overwrite=overwrite)
-    targets = target_array(y, len(spectrum.weights))
+    targets = target_array(host_values(y, "y"), len(spectrum.weights))
     deletion = Deletion(targets.reshape(len(targets), -1), center, spectrum.weights)
     mse, residuals = loo_residuals(spectrum, deletion, tried * unit)
     predictions = targets - residuals.reshape(len(tried), *targets.shape)

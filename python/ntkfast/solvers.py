@@ -24,6 +24,7 @@ from ntkfast._kernel_matrix import (
     FloatArray,
     Located,
     absolute_ridge,
+    host_values,
     located,
     own_matrix,
     require_bytes,
@@ -235,7 +236,7 @@ class KernelSystem:
         Parameters
         ----------
         y : array_like of shape (n,) or (n, t)
-            Targets, in host memory.
+            Targets.
         center : bool, default=False
             Whether the model subtracts the (weighted) mean of the targets before it solves and adds
             it back. The mean is recomputed without the sample that is left out.
@@ -246,8 +247,9 @@ class KernelSystem:
         Returns
         -------
         ndarray of float64, same shape as y
+            NumPy's, wherever the kernel is.
         """
-        targets = target_array(y, self.n)
+        targets = target_array(host_values(y, "y"), self.n)
         deletion = Deletion(targets.reshape(self.n, -1), center, weight_array(weights, self.n))
         denominators = deletion.denominators(self.inverse_diagonal(), self.ridge)
         with self._given.place.working("solve"):

@@ -14,14 +14,14 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from .._device import resolve_device
 from .._gram import grams
-from .._kernel_matrix import FloatArray
+from .._kernel_matrix import FloatArray, host_values
 from .._linalg.place import HOST, Place, place_on
 from ..config import config
 from ..errors import MemoryBudgetError
 from ..network import Network
 from .networks import candidates
 from .ridge import Problem, RidgeFit, fit_given, fit_loo
-from .rows import Rows, host_values, read_rows
+from .rows import Rows, read_rows
 
 DEFAULT_ALPHAS = 10.0 ** (np.arange(-12, 5) / 2)
 """Half decades from 1e-6 to 1e2, relative to the mean diagonal of the kernel."""
@@ -51,8 +51,8 @@ class Scored:
         float
             R^2 of regressors, accuracy of classifiers.
         """
-        weights = host_values("sample_weight", sample_weight)
-        rows, targets = read_rows(X), host_values("y", y)
+        weights = host_values(sample_weight, "sample_weight")
+        rows, targets = read_rows(X), host_values(y, "y")
         return float(
             super().score(  # type: ignore[misc]
                 rows.X, targets, sample_weight=weights
@@ -199,7 +199,7 @@ class KernelRidgeBase(BaseEstimator):
 
     def _values(self, place: Place, X: FloatArray) -> FloatArray:
         """Return the predictions (m, t) on the host."""
-        dual = np.asarray(host_values("dual_coef_", self.dual_coef_))
+        dual = np.asarray(host_values(self.dual_coef_, "dual_coef_"))
         dual = dual.reshape(len(self.X_fit_), -1)
         values = np.empty((len(X), dual.shape[1]))
         with place.working("prediction"):

@@ -13,10 +13,10 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from .._kernel_matrix import FloatArray
+from .._kernel_matrix import FloatArray, host_values
 from .base import KernelRidgeBase, Scored, checked_weights
 from .ridge import Problem
-from .rows import Rows, host_values, read_rows
+from .rows import Rows, read_rows
 
 
 class NTKClassifier(Scored, ClassifierMixin, KernelRidgeBase):
@@ -151,10 +151,10 @@ class NTKClassifier(Scored, ClassifierMixin, KernelRidgeBase):
         ntkfast.errors.SingularKernelError
             If alpha is too small; the message names one that works.
         """
-        rows, y = read_rows(X), host_values("y", y)
+        rows, y = read_rows(X), host_values(y, "y")
         X, y = validate_data(self, rows.X, y, dtype=np.float64)
         check_classification_targets(y)
-        weights, keep = checked_weights(host_values("sample_weight", sample_weight), X)
+        weights, keep = checked_weights(host_values(sample_weight, "sample_weight"), X)
         X, y = X[keep], y[keep]
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:

@@ -10,12 +10,12 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import validate_data
 
-from .._kernel_matrix import FloatArray
+from .._kernel_matrix import FloatArray, host_values
 from .._linalg.place import Place
 from ..solvers import KernelSystem
 from .base import KernelRidgeBase, Scored, checked_weights
 from .ridge import Problem, RidgeFit
-from .rows import host_values, read_rows
+from .rows import read_rows
 
 
 class RegressorBase(Scored, MultiOutputMixin, RegressorMixin, KernelRidgeBase):
@@ -47,9 +47,9 @@ class RegressorBase(Scored, MultiOutputMixin, RegressorMixin, KernelRidgeBase):
         ntkfast.errors.SingularKernelError
             If alpha is too small; the message names one that works.
         """
-        rows, y = read_rows(X), host_values("y", y)
+        rows, y = read_rows(X), host_values(y, "y")
         X, y = validate_data(self, rows.X, y, dtype=np.float64, multi_output=True, y_numeric=True)
-        weights, keep = checked_weights(host_values("sample_weight", sample_weight), X)
+        weights, keep = checked_weights(host_values(sample_weight, "sample_weight"), X)
         X, y = X[keep], np.asarray(y[keep], dtype=np.float64)
         targets = y.reshape(len(y), -1)
         spread = np.average((targets - np.average(targets, 0, weights)) ** 2, 0, weights)

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from .._kernel_matrix import FloatArray
+from .._kernel_matrix import FloatArray, host_values
 from .._selection import Deletion, KernelSpectrum, loo_residuals
 from ..errors import SingularKernelError
 from ..solvers import KernelSystem
-from .rows import host_values
 
 Criterion = Callable[[FloatArray], float]
 """From leave-one-out predictions (n, t) to a loss, the smaller the better."""
@@ -49,7 +48,7 @@ class Problem:
         """Return what ridges are multiplied by."""
         if not self.relative:
             return 1.0
-        diagonal = host_values("K", K.diagonal())
+        diagonal = host_values(K.diagonal(), "K")
         # Rows of zeros and no bias: every ridge gives the mean, none is relative to anything.
         return float(np.average(diagonal, weights=self.weights)) or 1.0
 
@@ -101,11 +100,11 @@ def fit_given(K: Any, problem: Problem, alpha: float | FloatArray, *, loo: bool)
     except SingularKernelError as error:
         raise SingularKernelError(f"alpha is too small for this kernel. {error}") from error
     deletion = Deletion(problem.targets, problem.center, problem.weights)
-    dual = host_values("dual", system.solve(deletion.targets))
+    dual = host_values(system.solve(deletion.targets), "dual")
     if not loo:
         return RidgeFit(dual, deletion.mean, alpha, ridge, None, float("nan"))
     denominators = deletion.denominators(system.inverse_diagonal(), noise)
-    dual_one = host_values("dual", system.solve(np.ones(system.n)))
+    dual_one = host_values(system.solve(np.ones(system.n)), "dual")
     predictions = problem.targets - deletion.residuals(dual, dual_one, denominators)
     left_out = LeftOut(predictions, deletion.share * denominators)
     return RidgeFit(dual, deletion.mean, alpha, ridge, left_out, problem.criterion(predictions))

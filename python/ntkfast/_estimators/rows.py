@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .._arrays import cuda_device, on_device, prepare
-from .._linalg.place import CudaPlace
+from .._arrays import cuda_device, prepare
 
-__all__ = ["Rows", "host_values", "read_rows"]
+__all__ = ["Rows", "read_rows"]
 
 
 class Rows(NamedTuple):
@@ -35,12 +34,6 @@ def read_rows(X: Any) -> Rows:
         return Rows(X, None, _unchanged)
     data = prepare(X)
     return Rows(data.x, data.device, data.wrap)
-
-
-def host_values(name: str, values: Any) -> Any:
-    """Return targets or weights in host memory."""
-    found = None if values is None else on_device(name, values)
-    return values if found is None else CudaPlace(found.device).to_host(found.array)
 
 
 def _unchanged(values: Any) -> Any:

@@ -43,10 +43,10 @@ class HostFactor:
 
     def __init__(self, matrix: Any) -> None:
         self.matrix = matrix
-        letter = {np.float32: "s", np.float64: "d"}[matrix.dtype.type]
-        names = ("potrf", "pocon", "potrs", "trtrs", "trtri")
-        found = (getattr(lapack, letter + name) for name in names)
-        self._potrf, self._pocon, self._potrs, self._trtrs, self._trtri = found
+        self._letter = {np.float32: "s", np.float64: "d"}[matrix.dtype.type]
+
+    def _lapack(self, name: str) -> Any:
+        return getattr(lapack, self._letter + name)
 
     def factorise(self, diagonal: Any) -> float | None:
         """Set the diagonal and factorise; return rcond, or None where that fails."""
@@ -54,10 +54,10 @@ class HostFactor:
         self.norm = _one_norm(self.matrix, np)
         # The transpose of a C-ordered matrix is Fortran-ordered: LAPACK works in place, and its
         # lower triangle is our upper one.
-        _, info = self._potrf(self.matrix.T, lower=1, clean=0, overwrite_a=1)
+        _, info = self._lapack("potrf")(self.matrix.T, lower=1, clean=0, overwrite_a=1)
         if info != 0:
             return None
-        rcond, _ = self._pocon(self.matrix.T, self.norm, uplo="L")
+        rcond, _ = self._lapack("pocon")(self.matrix.T, self.norm, uplo="L")
         return float(rcond)
 
     def restore(self, diagonal: Any) -> None:
@@ -71,17 +71,17 @@ class HostFactor:
 
     def solve(self, columns: Any) -> Any:
         """Return the inverse times columns (n, t)."""
-        solution, _ = self._potrs(self.matrix.T, columns, lower=1)
+        solution, _ = self._lapack("potrs")(self.matrix.T, columns, lower=1)
         return np.ascontiguousarray(solution)
 
     def solve_lower(self, columns: Any) -> Any:
         """Return the inverse of the lower factor times columns (n, t)."""
-        half, _ = self._trtrs(self.matrix.T, columns, lower=1)
+        half, _ = self._lapack("trtrs")(self.matrix.T, columns, lower=1)
         return half
 
     def inverse_diagonal(self) -> Any:
         """Return the diagonal of the inverse, shape (n,)."""
-        inverse, _ = self._trtri(self.matrix.T, lower=1)
+        inverse, _ = self._lapack("trtri")(self.matrix.T, lower=1)
         total = np.zeros(len(self.matrix))
         for start in range(0, len(self.matrix), _ROWS):
             # LAPACK leaves the kernel in the other triangle: only L^-1 counts.
