@@ -92,17 +92,20 @@ def device_index(name: str, value: Any, kind: str) -> int | None:
             places = ", ".join(sorted(str(device) for device in devices))
             remedy = "gather it on one device, e.g. with jax.device_put"
             raise no_place(name, value, remedy, device=f"several devices ({places})")
-    place = _dlpack_device(value)
-    if place is None:  # the interface alone: CuPy knows the device of a pointer
-        return int(through_cupy(name, value).device.id)
-    return place[1]
+    index = _cuda_index(name, value)
+    # The interface alone does not say it: CuPy knows the device of a pointer.
+    return int(through_cupy(name, value).device.id) if index is None else index
 
 
-def _require_cuda_memory(name: str, value: Any) -> None:
+def _cuda_index(name: str, value: Any) -> int | None:
+    """Return the number of the device as DLPack gives it, None where it says nothing."""
     place = _dlpack_device(value)
-    if place is not None and place[0] not in _CUDA_TYPES:
+    if place is None:
+        return None
+    if place[0] not in _CUDA_TYPES:
         remedy = "only CPU and CUDA devices are known: copy it to the host"
         raise no_place(name, value, remedy, device=f"a device of DLPack's type {place[0]}")
+    return place[1]
 
 
 def read_device(name: str, value: Any) -> NDArray[Any]:
@@ -127,18 +130,15 @@ def through_cupy(name: str, value: Any) -> Any:
         raise no_place(name, value, f"{why}; or copy it to the host, e.g. with cupy.asnumpy")
     if "cupy" in roots(value):
         return value
-    place = _dlpack_device(value)
-    if place is not None and place[0] not in _CUDA_TYPES:
-        remedy = "only CPU and CUDA devices are known: copy it to the host"
-        raise no_place(name, value, remedy, device=f"a device of DLPack's type {place[0]}")
+    index = _cuda_index(name, value)
     try:
         cupy = import_module("cupy")
     except ImportError as error:
         remedy = "this needs CuPy, which is missing: pip install 'ntkfast[cuda13]' (or [cuda12])"
         raise no_place(name, value, remedy) from error
-    if place is None:
+    if index is None:
         return cupy.asarray(value)
-    with cupy.cuda.Device(place[1]):  # whose stream it is
+    with cupy.cuda.Device(index):  # whose stream it is
         return cupy.from_dlpack(value)
 
 
