@@ -264,13 +264,13 @@ sanitizer() {
 
 benchmark() {
   built || return "$not_available"
-  cd "$work" && "$python" "$root/bench/gpu_gram.py" --json "$out/gpu_gram.json" --seconds 90
+  cd "$work" && "$python" "$root/bench/gpu_gram.py" --json "$out/gpu_gram.json" --seconds 70
 }
 
 solves() {
   built || return "$not_available"
   have cupy || { echo "no CuPy here: nothing is solved on the device"; return "$not_available"; }
-  cd "$work" && "$python" "$root/bench/gpu_solves.py" --json "$out/gpu_solves.json" --seconds 80
+  cd "$work" && "$python" "$root/bench/gpu_solves.py" --json "$out/gpu_solves.json" --seconds 60
 }
 
 # neural-tangents goes into a folder of its own: its requirements are nobody else's.
@@ -284,7 +284,7 @@ contenders() {
     echo "neural-tangents is not brought along: set NTKFAST_PEER_WHEELS"
   fi
   cd "$work" && PYTHONPATH="$PYTHONPATH:$peers" "$python" "$root/bench/gpu_contenders.py" \
-    --json "$out/gpu_contenders.json" --seconds 60
+    --json "$out/gpu_contenders.json" --seconds 40
 }
 
 cpp_tests() {
@@ -304,9 +304,9 @@ step packages 100 packages
 step build 240 build
 step smoke 60 smoke
 step "tests on the device" 110 gpu_tests
-step "Gram matrices" 120 benchmark
-step "solves and products" 110 solves
-step contenders 90 contenders
+step "Gram matrices" 100 benchmark
+step "solves and products" 100 solves
+step contenders 75 contenders
 step memcheck 60 sanitizer memcheck
 step racecheck 60 sanitizer racecheck
 step registers 60 registers

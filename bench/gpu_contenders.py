@@ -110,25 +110,44 @@ def with_torch(x: np.ndarray, function: str, device: str = "cuda") -> Callable[[
 
     torch.backends.cuda.matmul.allow_tf32 = False
     rows = torch.from_numpy(x).to(device)
-    if function == "product":
-        out = torch.empty(len(x), len(x), device=device, dtype=rows.dtype)
-        run: Callable[[], Any] = lambda: torch.matmul(rows, rows.T, out=out)  # noqa: E731
-    elif function == "writes":
-        both = [torch.empty(len(x), len(x), device=device, dtype=rows.dtype) for _ in range(2)]
-        run = lambda: [each.fill_(1.0) for each in both]  # noqa: E731
-    else:
-        whole = lambda y: recursion(torch, y)  # noqa: E731
-        compiled = torch.compile(whole) if function == "compiled" else whole
-        run = lambda: compiled(rows)  # noqa: E731
+    shape = (len(x), len(x))
+
+    def product() -> Any:
+        return torch.matmul(rows, rows.T, out=results[0])
+
+    def writes() -> None:
+        for each in results:
+            each.fill_(1.0)
+
+    def eager() -> Any:
+        return recursion(torch, rows)
+
+    whole = torch.compile(lambda y: recursion(torch, y)) if function == "compiled" else None
+
+    def compiled() -> Any:
+        assert whole is not None
+        return whole(rows)
+
+    run = {"product": product, "writes": writes, "eager": eager, "compiled": compiled}[function]
+    results: list[Any] = []
+
+    def synchronise() -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     def call() -> float:
-        synchronise = torch.cuda.synchronize if device == "cuda" else lambda: None
+        if function in ("product", "writes"):
+            results.extend(torch.empty(shape, device=device, dtype=rows.dtype) for _ in range(2))
+        run()  # PyTorch's pool has the memory from here on
         synchronise()
         start = time.perf_counter()
         answer = run()
         synchronise()
         seconds = time.perf_counter() - start
         del answer
+        results.clear()
+        if device == "cuda":
+            torch.cuda.empty_cache()  # the next contender needs it
         return seconds
 
     return call
