@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from . import _core
     from ._arrays import Prepared
 
-__all__ = ["device_name", "kernels_on", "missing", "require_cuda", "resolve_device"]
+__all__ = ["device_name", "kernels_on", "missing", "require_cuda", "require_host", "resolve_device"]
 
 
 def device_name(argument: str, value: object) -> str:
@@ -74,6 +74,15 @@ def resolve_device(device: str | None, data: int | None) -> int | None:
     if data is not None and index != data:
         raise DeviceError(f"device={chosen!r}, but X is on cuda:{data}")
     return index
+
+
+def require_host(name: str, data: Prepared, what: str) -> None:
+    """Raise `DeviceError` where rows are on a device and `what` is computed on the CPU alone."""
+    if data.device is not None:
+        raise DeviceError(
+            f"{name} is on cuda:{data.device}, and {what} are computed on the CPU: copy it to the "
+            "host"
+        )
 
 
 def _extension() -> Any:

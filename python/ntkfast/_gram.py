@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from . import _core, _memory
 from ._arrays import Prepared, prepare
 from ._device import kernels_on, resolve_device
+from ._device_arrays import to_cupy
 from ._gram_progress import gram_progress
 from ._resolution import program_for
 from ._text import one_line
@@ -138,8 +140,12 @@ def grams(
     ntk: bool,
     threads: int | None,
     device: str | None = None,
+    resident: bool = False,
 ) -> list[Kernels]:
-    """Return the kernels that are asked for, the other ones being None."""
+    """Return the kernels that are asked for, the other ones being None.
+
+    `resident`: kernels made on a CUDA device stay there, as CuPy arrays, wherever the rows are.
+    """
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
     images = any(has_positions(net.layers) for net in nets)
@@ -147,6 +153,8 @@ def grams(
     index = resolve_device(device, data.device)
     if images and index is not None:
         raise DeviceError('kernels of images are computed on the CPU only: pass device="cpu"')
+    if resident and index is not None:
+        data = data._replace(wrap=partial(to_cupy, index), device=index)
     if not nets:
         return []
     with translated(nets, data):
