@@ -34,8 +34,9 @@ class Network:
     being samples: NumPy arrays and whatever converts to one (lists, numeric pandas tables), PyTorch
     tensors on the CPU or a CUDA device, CuPy arrays, JAX arrays on the CPU. A network with `Conv`
     or pools takes images, arrays of shape (n, height, width, channels), on the CPU. The answer is
-    of the same kind, in the same memory. float32 and float64 are computed as given, float16 and bfloat16
-    in float32, integers and bools in float64; X and Z of different dtypes in their common one.
+    of the same kind, in the same memory. float32 and float64 are computed as given, float16 and
+    bfloat16 in float32, integers and bools in float64; X and Z of different dtypes in their common
+    one.
     ``threads`` overrides `ntkfast.config` for one call.
 
     Every kernel method raises TypeError for another dtype or kind of array (sparse matrices,

@@ -146,7 +146,7 @@ ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const T* image, std::int6
       out = summed_squares(in, grid(op.in), grid(op.out), op.window, plan);
       Roots inverse(out.size()), scaled(out.size());
       for (std::size_t p = 0; p < out.size(); ++p) {
-        out[p] = std::hypot(weight * std::sqrt(out[p]), bias);
+        out[p] = std::sqrt(weight * weight * out[p] + bias * bias);
         if (!std::isfinite(out[p])) refuse(program, op, out[p], number, argument);
         inverse[p] = out[p] > 0 ? 1 / out[p] : 0;
       }
