@@ -16,6 +16,7 @@ struct RowEntry {
   int columns;
   RowFunction row;
   double (*variance_limit)(const double* params);
+  bool homogeneous;
 };
 
 // Duals without a limit of their own are finite at every variance.
@@ -28,8 +29,18 @@ double limit_of(const double* params) {
   }
 }
 
+template <class Dual>
+constexpr bool declared_homogeneous() {
+  if constexpr (requires { Dual::kHomogeneous; }) {
+    return Dual::kHomogeneous;
+  } else {
+    return false;
+  }
+}
+
 constexpr RowEntry kRows[] = {
-#define NTKFAST_ROW(name, dual, params) {dual::kColumns, &dual::row, &limit_of<dual>},
+#define NTKFAST_ROW(name, dual, params) \
+  {dual::kColumns, &dual::row, &limit_of<dual>, declared_homogeneous<dual>()},
     NTKFAST_ACTIVATIONS(NTKFAST_ROW)
 #undef NTKFAST_ROW
 };
@@ -125,6 +136,10 @@ int column_count(const Op& op) {
     default:
       return 0;
   }
+}
+
+bool is_homogeneous(const Op& op) {
+  return op.kind == OpKind::Activation && row_entry(op.activation).homogeneous;
 }
 
 double variance_limit(const Op& op) {

@@ -19,6 +19,9 @@ RowState step_row(const Op& op, const RowState& in, const RowState& in2, double*
 // The state in front of `op` needs a K below this: beyond, its expectation is infinite.
 double variance_limit(const Op& op);
 
+// Whether the root behind `op` is the one in front of it times a number, and there are no columns.
+bool is_homogeneous(const Op& op);
+
 // Numbers that a row contributes to one op.
 int column_count(const Op& op);
 

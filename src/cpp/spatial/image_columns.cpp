@@ -158,6 +158,12 @@ ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const T* image, std::int6
       }
       continue;
     }
+    if (is_homogeneous(op)) {
+      const double factor_of_roots = step_row(op, {1, 0, 1, 1}, {1, 0, 1, 1}, nullptr).p;
+      out = in;
+      for (double& p : out) p *= factor_of_roots;
+      continue;
+    }
     const Roots& in2 = op.in2 < 0 ? in : roots[static_cast<std::size_t>(op.in2)];
     const double largest = std::sqrt(variance_limit(op));
     std::vector<double> numbers(static_cast<std::size_t>(column_count(op)));

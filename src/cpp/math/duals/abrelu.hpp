@@ -17,6 +17,7 @@ struct AbRelu {
   static constexpr int kParams = 2;
   static constexpr int kConstants = 4;
   static constexpr int kColumns = 0;
+  static constexpr bool kHomogeneous = true;  // row(params, p) is p times row(params, 1)
 
   // c, c / pi, 1 - c = 2ab / (a^2 + b^2) and 2 - c = (a + b)^2 / (a^2 + b^2). The last two from
   // their own formulas: near an even or a linear activation they are small, and c is rounded.
