@@ -70,6 +70,29 @@ def gram(
     isa: str,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[NDArray[Any] | None], list[NDArray[Any] | None]]: ...
+
+class FloatOperator:
+    def __init__(
+        self,
+        program: Program,
+        x: NDArray[Any],
+        z: NDArray[Any] | None,
+        ntk: bool,
+        threads: int,
+        isa: str,
+    ) -> None: ...
+    def multiply(
+        self,
+        v: NDArray[Any],
+        transposed: bool,
+        progress: Callable[[int, int], None] | None,
+    ) -> NDArray[Any]: ...
+
+class DoubleOperator(FloatOperator): ...
+
+def operator_bytes(
+    program: Program, n: int, m: int, d: int, itemsize: int, threads: int, count: int
+) -> int: ...
 def device_job(
     program: Program,
     x: NDArray[Any],

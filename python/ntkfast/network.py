@@ -19,6 +19,7 @@ from .layers import Layer
 
 if TYPE_CHECKING:
     from ._summary import Summary
+    from .operator import KernelOperator
 
 __all__ = ["Kernels", "Network", "repeat", "serial"]
 
@@ -161,6 +162,45 @@ class Network:
         ((2, 2), True)
         """
         return self._gram(X, Z, nngp=True, ntk=True, threads=threads, device=device)
+
+    def operator(
+        self,
+        X: Any,
+        Z: Any = None,
+        *,
+        kind: str = "ntk",
+        threads: int | None = None,
+        device: str | None = None,
+    ) -> KernelOperator:
+        """Return a kernel as a linear operator: ``A @ V`` without the matrix.
+
+        Parameters
+        ----------
+        X, Z, threads, device
+            As for `ntk`; X and Z are read again in every product and must not be changed.
+        kind : {"ntk", "nngp"}, default "ntk"
+            Which kernel.
+
+        Returns
+        -------
+        KernelOperator, shape (n, n) or (n, m)
+            A `scipy.sparse.linalg.LinearOperator`.
+
+        Raises
+        ------
+        TypeError, ValueError, DeviceError, MemoryBudgetError
+            As the class says; the memory is that of a product.
+
+        Examples
+        --------
+        >>> import numpy as np, ntkfast as nk
+        >>> A = nk.mlp(1).operator([[1.0, 0.0], [0.0, 1.0]])
+        >>> (A @ np.ones(2)).round(6)
+        array([1.159155, 1.159155])
+        """
+        from .operator import KernelOperator
+
+        return KernelOperator(self, X, Z, kind=kind, threads=threads, device=device)
 
     def summary(self, q: float = 1.0) -> Summary:
         """Return a table of what every layer does to a signal.
