@@ -3,7 +3,7 @@
 Every contender runs in a process of its own, in interleaved rounds of alternating order. Extra
 memory is the peak of the resident set beyond the rows and the vectors, read from Linux's /proc.
 
-    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python bench/operator.py --json out.json
+    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python bench/products.py --json out.json
 """
 
 from __future__ import annotations
