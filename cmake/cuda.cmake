@@ -31,9 +31,13 @@ message(STATUS
 function(ntkfast_add_cuda_module)
   file(GLOB sources CONFIGURE_DEPENDS
     "${PROJECT_SOURCE_DIR}/src/cuda/*.cu" "${PROJECT_SOURCE_DIR}/src/cuda/*.cpp")
+  # Bounds and scales of products: the one file of the core that is needed here.
+  list(APPEND sources "${PROJECT_SOURCE_DIR}/src/cpp/program/kernel_product.cpp")
   pybind11_add_module(_cuda MODULE ${sources})
   # Plain C++ on top of the CUDA runtime: tests compile it without CUDA too.
-  set_source_files_properties("${PROJECT_SOURCE_DIR}/src/cuda/gram.cpp" PROPERTIES LANGUAGE CUDA)
+  set_source_files_properties(
+    "${PROJECT_SOURCE_DIR}/src/cuda/gram.cpp" "${PROJECT_SOURCE_DIR}/src/cuda/gram_product.cpp"
+    PROPERTIES LANGUAGE CUDA)
   target_include_directories(_cuda PRIVATE
     "${PROJECT_SOURCE_DIR}/src/cuda" "${PROJECT_SOURCE_DIR}/src/cpp")
   target_link_libraries(_cuda PRIVATE ntkfast_warnings)

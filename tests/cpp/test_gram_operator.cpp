@@ -63,7 +63,7 @@ TEST_CASE_TEMPLATE("every network, symmetric and cross", T, float, double) {
 
 TEST_CASE_TEMPLATE("several tiles, more vectors than one call of BLAS takes", T, float, double) {
   const std::int64_t d = 5;
-  const auto x = gram_case::rows<T>(1300, d, 3, true), z = gram_case::rows<T>(530, d, 4);
+  const auto x = gram_case::rows<T>(700, d, 3, true), z = gram_case::rows<T>(530, d, 4);
   const Program program = gram_case::network("relu with bias");
   for (const std::int64_t count : {1, 7, 70}) {
     CAPTURE(count);

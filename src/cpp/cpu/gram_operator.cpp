@@ -40,7 +40,9 @@ GramOperator<T>::GramOperator(const Program& program, const T* x, std::int64_t n
                        {}}) {
   if (parts_->n > 0 && parts_->m > 0) {
     parts_->source.prepare(options.monitor, [&](const RowTables<T>& table, bool is_left) {
-      (is_left ? parts_->left : parts_->right).add(table, ntk);
+      (is_left ? parts_->left : parts_->right)
+          .add(table.rows(), table.root(0), table.nngp_diagonal(0),
+               ntk ? table.ntk_diagonal(0) : nullptr);
     });
   }
   parts_->left.finish();
@@ -73,7 +75,7 @@ void GramOperator<T>::multiply(const double* v, std::int64_t count, bool transpo
   const ScaledVectors<T> vectors(v, met.rows(), count, met.roots());
   TileProduct<T> product(parts_->ntk, !to_columns, symmetric || to_columns, vectors, summed);
   parts_->source.run({{}, &product}, monitor);
-  finish_sums(product.sums(), summed, vectors.exponents, out);
+  finish_sums(product.sums(), count, 1, summed, vectors.exponents, out);
 }
 
 std::int64_t operator_bytes(const Program& program, std::int64_t n, std::int64_t m, std::int64_t d,

@@ -10,18 +10,18 @@
 namespace ntkfast {
 
 template <class T>
-void DiagonalRoots::add(const RowTables<T>& table, bool ntk) {
+void DiagonalRoots::add(std::int64_t count, const T* p, const T* nngp, const T* ntk) {
   // T = p^2 tau keeps its digits where p^2 does.
   constexpr double smallest = 1e6 * static_cast<double>(std::numeric_limits<T>::min());
-  for (std::int64_t i = 0; i < table.rows(); ++i) {
-    const double p = table.root(0)[i], nngp = table.nngp_diagonal(0)[i];
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double diagonal = nngp[i];
     // Dropout makes the diagonal larger than p^2, never smaller.
-    double root = std::max(p, std::sqrt(nngp));
-    if (ntk && nngp > smallest) {
-      const double ratio = table.ntk_diagonal(0)[i] / nngp;
+    double root = std::max(static_cast<double>(p[i]), std::sqrt(diagonal));
+    if (ntk != nullptr && diagonal > smallest) {
+      const double ratio = ntk[i] / diagonal;
       largest_ratio_ = std::max(largest_ratio_, ratio);
       root *= std::sqrt(ratio);
-    } else if (ntk && p > 0) {
+    } else if (ntk != nullptr && root > 0) {
       lost_.push_back(rows());
     }
     roots_.push_back(root);
@@ -81,18 +81,20 @@ ScaledVectors<T>::ScaledVectors(const double* v, std::int64_t row_count, std::in
   }
 }
 
-void finish_sums(const std::int64_t* sums, const DiagonalRoots& roots,
-                 const std::vector<int>& exponents, double* out) {
+void finish_sums(const std::int64_t* sums, std::int64_t row_step, std::int64_t column_step,
+                 const DiagonalRoots& roots, const std::vector<int>& exponents, double* out) {
   const std::size_t count = exponents.size();
   for (std::size_t i = 0; i < roots.exponents().size(); ++i) {
     for (std::size_t c = 0; c < count; ++c) {
-      out[i * count + c] = from_fixed(sums[i * count + c], roots.exponents()[i], exponents[c]);
+      const std::int64_t sum = sums[static_cast<std::int64_t>(i) * row_step +
+                                    static_cast<std::int64_t>(c) * column_step];
+      out[i * count + c] = from_fixed(sum, roots.exponents()[i], exponents[c]);
     }
   }
 }
 
-template void DiagonalRoots::add(const RowTables<float>&, bool);
-template void DiagonalRoots::add(const RowTables<double>&, bool);
+template void DiagonalRoots::add(std::int64_t, const float*, const float*, const float*);
+template void DiagonalRoots::add(std::int64_t, const double*, const double*, const double*);
 template struct ScaledVectors<float>;
 template struct ScaledVectors<double>;
 

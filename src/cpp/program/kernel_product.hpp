@@ -5,16 +5,14 @@
 #include <cstdint>
 #include <vector>
 
-#include "program/row_tables.hpp"
-
 namespace ntkfast {
 
 // Of every row of one side: the root of its diagonal entry, of the kernel that is multiplied.
 class DiagonalRoots {
  public:
-  // Rows of the first output of a program, added slab by slab.
+  // Adds rows: sqrt(K_ii), K_ii, and T_ii where T is what is multiplied, else null.
   template <class T>
-  void add(const RowTables<T>& table, bool ntk);
+  void add(std::int64_t rows, const T* root, const T* nngp, const T* ntk);
   // After the last row: rows so small that their T is lost below the range of the dtype get the
   // largest ratio of T to K among the others.
   void finish();
@@ -43,8 +41,9 @@ struct ScaledVectors {
                 const std::vector<double>& roots);
 };
 
-// out (rows x count, row-major) from sums of the same layout.
-void finish_sums(const std::int64_t* sums, const DiagonalRoots& roots,
-                 const std::vector<int>& exponents, double* out);
+// out (rows x count, row-major) from sums, whose rows and columns lie `row_step` and `column_step`
+// numbers apart.
+void finish_sums(const std::int64_t* sums, std::int64_t row_step, std::int64_t column_step,
+                 const DiagonalRoots& roots, const std::vector<int>& exponents, double* out);
 
 }  // namespace ntkfast
