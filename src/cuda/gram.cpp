@@ -133,7 +133,6 @@ class Gram {
 
   void compute(Lane<T>& lane, const Range& range, bool in_place) const {
     GramBlock<T> block = inputs_.start(range, lane.contracted, lane.stream.get());
-    block.kind = settings_.kind;
     block.outputs = lane.outputs.data();
     block.output_count = job_.outputs;
     if (in_place) {

@@ -19,7 +19,6 @@ struct GramSettings {
   std::vector<int> devices{0};
   bool nngp = true, ntk = true;
   std::int64_t block_edge = 0;  // rows and columns per launch; 0: as large as is useful and fits
-  device::ProductKind kind = device::ProductKind::Plain;
   // Called on the calling thread with (blocks done, blocks in all); may throw to stop.
   std::function<void(std::int64_t, std::int64_t)> monitor;
 };

@@ -156,6 +156,7 @@ class Inputs {
     block.rows = range.rows;
     block.cols = range.cols;
     block.symmetric = job_.symmetric;
+    block.kind = job_.kind;
     block.lower = job_.symmetric && range.i0 == range.j0;
     return block;
   }

@@ -78,13 +78,11 @@ class DeviceShare {
     NTKFAST_CUDA_CHECK(cudaDeviceSynchronize());
   }
 
-  bool launch(std::size_t lane_index, const Range& range, device::ProductKind kind,
-              const DeviceProduct<T>& product) {
+  bool launch(std::size_t lane_index, const Range& range, const DeviceProduct<T>& product) {
     const bool done = finish(lane_index);
     Lane<T>& lane = lanes_[lane_index];
     NTKFAST_CUDA_CHECK(cudaSetDevice(device_));
     GramBlock<T> block = inputs_.start(range, lane.contracted, lane.stream.get());
-    block.kind = kind;
     block.product = product;
     launch_block(block, lane.stream.get());
     lane.busy = true;
@@ -184,7 +182,7 @@ struct GramProduct<T>::Parts {
     };
     const std::size_t dealt = vectors.size();
     for (std::size_t k = 0; k < blocks.size(); ++k) {
-      report(shares[k % dealt]->launch(k / dealt % kStreams, blocks[k], settings.kind,
+      report(shares[k % dealt]->launch(k / dealt % kStreams, blocks[k],
                                        product(vectors[k % dealt], count, to_columns)));
     }
     for (std::size_t lane = 0; lane < kStreams; ++lane) {

@@ -8,14 +8,12 @@
 #include <vector>
 
 #include "device/gram_job.hpp"
-#include "device/product_kind.hpp"
 
 namespace ntkfast::cuda {
 
 struct ProductSettings {
   std::vector<int> devices{0};  // every one holds all rows; blocks are dealt to them
   bool ntk = true;
-  device::ProductKind kind = device::ProductKind::Plain;
   std::int64_t block_edge = 0;  // rows and columns per launch; 0: as large as is useful
 };
 

@@ -27,13 +27,19 @@ using namespace ntkfast::device;
 constexpr std::int64_t kColumns = 7;
 
 template <class T>
-GramJob<T> make_job(const Program& program, const std::vector<T>& x, const std::vector<T>* z) {
+GramJob<T> make_job(const Program& program, const std::vector<T>& x, const std::vector<T>* z,
+                    ProductKind kind = ProductKind::Plain) {
   const auto rows = [](const std::vector<T>& each) {
     return static_cast<std::int64_t>(each.size()) / kColumns;
   };
-  return {
-      program,  x.data(), rows(x), z == nullptr ? nullptr : z->data(), z == nullptr ? 0 : rows(*z),
-      kColumns, true,     {}};
+  return {program,
+          x.data(),
+          rows(x),
+          z == nullptr ? nullptr : z->data(),
+          z == nullptr ? 0 : rows(*z),
+          kColumns,
+          true,
+          GramJobOptions{1, "", {}, kind}};
 }
 
 template <class T>
@@ -58,11 +64,12 @@ struct Clean {
 
 template <class T>
 void check(const Program& program, const std::vector<T>& x, const std::vector<T>* z,
-           std::int64_t count, ProductSettings settings = {}) {
+           std::int64_t count, ProductKind kind = ProductKind::Plain) {
   const auto kernels = gram_case::gram<T>(program, x, z, kColumns, {}, 1);
-  const GramJob<T> owner = make_job(program, x, z);
+  const GramJob<T> owner = make_job(program, x, z, kind);
   const HostJob<T> job = owner.job();
   for (const bool ntk : {false, true}) {
+    ProductSettings settings;
     settings.ntk = ntk;
     GramProduct<T> kernel(job, settings);
     for (const bool transposed : {false, true}) {
@@ -123,7 +130,7 @@ TEST_CASE_TEMPLATE("blocks and devices change no bit of a product", T, float, do
     GramProduct<T> whole(job, {});
     const auto expected = multiply(whole, v, 3, false);
     for (const std::vector<int>& devices : {std::vector{0}, {1, 0}}) {
-      GramProduct<T> dealt(job, {devices, true, ProductKind::Plain, 64});
+      GramProduct<T> dealt(job, {devices, true, 64});
       CHECK(multiply(dealt, v, 3, false) == expected);
       CHECK(multiply(dealt, v, 3, false) == expected);
     }
@@ -159,11 +166,8 @@ TEST_CASE("tensor cores multiply rows for vectors, too") {
   const Clean clean;
   const auto x = gram_case::rows<float>(70, kColumns, 9, true);
   const auto y = gram_case::rows<double>(70, kColumns, 9, true);
-  ProductSettings settings;
-  settings.kind = ProductKind::Tf32x3;
-  check<float>(gram_case::network("relu"), x, nullptr, 2, settings);
-  settings.kind = ProductKind::Tensor;
-  check<double>(gram_case::network("relu"), y, nullptr, 2, settings);
+  check<float>(gram_case::network("relu"), x, nullptr, 2, ProductKind::Tf32x3);
+  check<double>(gram_case::network("relu"), y, nullptr, 2, ProductKind::Tensor);
 }
 
 TEST_CASE("whatever call fails, nothing is lost and the next product works") {
@@ -173,7 +177,7 @@ TEST_CASE("whatever call fails, nothing is lost and the next product works") {
   const GramJob<double> owner = make_job<double>(program, x, nullptr);
   const HostJob<double> job = owner.job();
   const auto v = product_case::vectors(70, 2, 11);
-  const ProductSettings settings{{0, 1}, true, ProductKind::Plain, 64};
+  const ProductSettings settings{{0, 1}, true, 64};
   std::vector<double> expected;
   {
     GramProduct<double> kernel(job, settings);
@@ -244,7 +248,7 @@ TEST_CASE("the monitor sees the blocks of a product and may stop it") {
   const HostJob<float> job = owner.job();
   const auto v = product_case::vectors(300, 1, 15);
   std::vector<double> out(300);
-  GramProduct<float> kernel(job, {{0, 1}, true, ProductKind::Plain, 128});
+  GramProduct<float> kernel(job, {{0, 1}, true, 128});
   std::int64_t last = -1;
   kernel.multiply(v.data(), 1, false, out.data(), [&](std::int64_t done, std::int64_t total) {
     CHECK(done >= last);

@@ -51,7 +51,8 @@ Kernels<T> emulate(const Program& program, const std::vector<T>& x, const std::v
                    std::int64_t d, std::int64_t edge, ProductKind kind = ProductKind::Plain) {
   const auto n = static_cast<std::int64_t>(x.size()) / d;
   const auto m = z == nullptr ? n : static_cast<std::int64_t>(z->size()) / d;
-  const GramJob<T> owner(program, x.data(), n, z == nullptr ? nullptr : z->data(), m, d, true, {});
+  const GramJob<T> owner(program, x.data(), n, z == nullptr ? nullptr : z->data(), m, d, true,
+                         GramJobOptions{1, "", {}, kind});
   const HostJob<T> job = owner.job();
   Kernels<T> result{n, m, {}, {}};
   const std::vector<T> empty(static_cast<std::size_t>(n * m), std::numeric_limits<T>::quiet_NaN());

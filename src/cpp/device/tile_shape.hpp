@@ -12,7 +12,7 @@ inline constexpr int kWarp = 32;
 // Tiles are kEdge x kEdge. A thread accumulates kMicroRows x kMicroCols entries of the product, as
 // squares of four by four (two 16-byte loads of float for 16 products each way).
 template <int kEdge_, int kDepth_, int kMicroRows_, int kMicroCols_, int kChunk_ = 512,
-          int kTensorChunk_ = 256>
+          int kTensorChunk_ = 128>
 struct TileShape {
   static constexpr int kEdge = kEdge_, kDepth = kDepth_;
   static constexpr int kMicroRows = kMicroRows_, kMicroCols = kMicroCols_;
