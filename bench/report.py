@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from contenders import CONTENDERS, FLOOR, SUBJECT
+from contenders import CONTENDERS, FLOOR, NEW_MEMORY, SUBJECT
 
 Result = dict[str, Any]
 UNSTEADY = 1.25  # a round whose two probes differ by more than this factor is counted as disturbed
@@ -36,8 +36,9 @@ def brief(run: dict[str, Any]) -> str:
     lines = [
         f"{machine['cpu']}, {run['threads']} threads, {run['date'][:10]}, commit {run['commit']}:",
         "",
-        "| rows | layers | dtype | time | time / floor | against NumPy | against neural-tangents |",
-        "|---|---|---|---|---|---|---|",
+        "| rows | layers | dtype | time | time / floor | ... with new memory | against NumPy "
+        "| against neural-tangents |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for result in run["results"]:
         case = result["case"]
@@ -48,10 +49,15 @@ def brief(run: dict[str, Any]) -> str:
             result["dtype"],
             _time(float(np.median(seconds))),
             _spread(ratios(result, SUBJECT, FLOOR)),
+            _spread(ratios(result, NEW_MEMORY, FLOOR)),
             *(_spread(ratios(result, peer, SUBJECT)) for peer in ("numpy", "neural-tangents")),
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", "Within rounds: **median** (quartiles) [extremes]."])
+    legend = (
+        "Within rounds: **median** (quartiles) [extremes]. With new memory: without "
+        "`config.reuse_memory`, as in a first call."
+    )
+    return "\n".join([*lines, "", legend])
 
 
 def ratios(result: Result, above: str, below: str) -> list[float]:
@@ -128,7 +134,7 @@ def _row(result: Result, name: str) -> str:
         name,
         _time(float(np.median(seconds))),
         _spread(ratios(result, name, FLOOR)) if name != FLOOR else "1",
-        _spread(ratios(result, name, SUBJECT)) if name not in (SUBJECT, FLOOR) else "",
+        _spread(ratios(result, name, SUBJECT)) if name not in (SUBJECT, NEW_MEMORY, FLOOR) else "",
         _time(contender["first_call"]) if contender["answers"] else "",
         _differences(contender, "scale"),
         _differences(contender, "entry"),

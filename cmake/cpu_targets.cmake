@@ -15,6 +15,10 @@ set(NTKFAST_TILE_FLAGS -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
 # The generic x86-64 levels, not CPU names: on AMD the code for a named Intel CPU is not chosen or
 # is slower. GCC and clang prefer 256-bit vectors for x86-64-v4, which halves the throughput on CPUs
 # with full-width AVX-512.
+# The sanitizer and the coverage build take the first alone: the source is the same, and three times
+# the objects would take most of their time.
+set(NTKFAST_X86_ISAS baseline avx2 avx512 CACHE STRING "Instruction sets on x86-64, worst to best")
+
 set(NTKFAST_FLAGS_baseline -march=x86-64)
 set(NTKFAST_FLAGS_avx2 -march=x86-64-v3)
 set(NTKFAST_FLAGS_avx512 -march=x86-64-v4 -mprefer-vector-width=512)
@@ -56,11 +60,15 @@ endfunction()
 function(ntkfast_add_cpu_kernels core)
   ntkfast_activation_sources()
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
-    set(isas baseline avx2 avx512)
+    set(isas ${NTKFAST_X86_ISAS})
+    if(NOT "baseline" IN_LIST isas)
+      message(FATAL_ERROR "NTKFAST_X86_ISAS must contain baseline, got ${isas}")
+    endif()
     foreach(isa IN LISTS isas)
       ntkfast_add_isa(${core} ${isa} ${NTKFAST_FLAGS_${isa}})
+      string(TOUPPER "NTKFAST_HAVE_${isa}" have)
+      target_compile_definitions(${core} PRIVATE ${have})
     endforeach()
-    target_compile_definitions(${core} PRIVATE NTKFAST_HAVE_AVX2 NTKFAST_HAVE_AVX512)
   else()
     set(isas baseline)
     ntkfast_add_isa(${core} baseline)

@@ -20,7 +20,14 @@ from ntkfast.errors import DeviceError, MemoryBudgetError
 
 X = np.random.default_rng(0).standard_normal((50, 3))
 NET = nk.mlp(2, b_std=0.1)
-DEFAULTS = {"device": "auto", "threads": None, "memory_budget": None, "progress": False, "isa": ""}
+DEFAULTS = {
+    "device": "auto",
+    "threads": None,
+    "memory_budget": None,
+    "progress": False,
+    "reuse_memory": True,
+    "isa": "",
+}
 GIB = 1024**3
 
 
@@ -132,7 +139,10 @@ def test_a_bad_value_is_refused_and_changes_nothing(
 
 
 def test_an_unknown_setting_lists_the_known_ones() -> None:
-    known = "no setting '?thread'?; known are device, isa, memory_budget, progress, threads"
+    known = (
+        "no setting '?thread'?; known are device, isa, memory_budget, progress, reuse_memory, "
+        "threads"
+    )
     with pytest.raises(AttributeError, match=known):
         nk.config.thread = 1
     with pytest.raises(AttributeError, match=known):

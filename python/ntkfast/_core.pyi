@@ -68,6 +68,7 @@ def gram(
     ntk: bool,
     threads: int,
     isa: str,
+    reuse_memory: bool,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[NDArray[Any] | None], list[NDArray[Any] | None]]: ...
 

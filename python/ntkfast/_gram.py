@@ -14,7 +14,7 @@ from ._resolution import program_for
 from ._text import one_line
 from ._threads import resolve_threads
 from ._validate import choice, got
-from .config import resolve_isa
+from .config import config, resolve_isa
 from .errors import KernelOverflowError
 
 if TYPE_CHECKING:
@@ -150,7 +150,8 @@ def grams(
     _require_memory(program, data, len(nets) * (nngp + ntk), n_threads, on_cpu=index is None)
     with translated(nets, data), gram_progress() as progress:
         if index is None:
-            K, T = _core.gram(program, data.x, data.z, nngp, ntk, n_threads, isa, progress)
+            reuse = config.reuse_memory
+            K, T = _core.gram(program, data.x, data.z, nngp, ntk, n_threads, isa, reuse, progress)
         else:
             K, T = kernels_on(index, program, data, nngp, ntk, n_threads, isa, progress)
     return [Kernels(data.wrap(k), data.wrap(t)) for k, t in zip(K, T, strict=True)]

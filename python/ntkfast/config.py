@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._device import device_name
-from ._validate import choice, got, known, whole_number
+from ._validate import choice, flag, got, known, whole_number
 
 __all__ = ["Config", "config", "resolve_isa"]
 
@@ -54,6 +54,10 @@ def _progress(value: object) -> bool | Callable[[int, int], None] | None:
     )
 
 
+def _reuse_memory(value: object) -> bool:
+    return flag("config.reuse_memory", value)
+
+
 def _isa(value: object) -> str:
     return choice("config.isa", value, ("", *_core.isa_available()))
 
@@ -63,9 +67,17 @@ _CHECKS: dict[str, Callable[[object], Any]] = {
     "threads": _threads,
     "memory_budget": _memory_budget,
     "progress": _progress,
+    "reuse_memory": _reuse_memory,
     "isa": _isa,
 }
-_DEFAULTS = {"device": "auto", "threads": None, "memory_budget": None, "progress": False, "isa": ""}
+_DEFAULTS = {
+    "device": "auto",
+    "threads": None,
+    "memory_budget": None,
+    "progress": False,
+    "reuse_memory": True,
+    "isa": "",
+}
 
 # Overrides of the running context: threads and asyncio tasks do not see each other's.
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -93,6 +105,10 @@ class Config:
     progress : bool, None or callable, default False
         True shows a bar on standard error, None only where that is a terminal; a function is called
         with (done, total).
+    reuse_memory : bool, default True
+        Keep the memory of large kernels that were dropped, at most 1 GiB, for the next ones of the
+        same size: the system then need not clear it again (Linux). It is marked as free, so the
+        system takes it for whatever else wants memory; until then it counts as resident.
     isa : str, default ""
         Instruction set, one of those ``ntkfast info`` lists; "" is ``NTKFAST_ISA`` if set, else
         the best.
@@ -117,6 +133,7 @@ class Config:
         threads: int | None
         memory_budget: int | str | None
         progress: bool | Callable[[int, int], None] | None
+        reuse_memory: bool
         isa: str
 
     def __init__(self) -> None:

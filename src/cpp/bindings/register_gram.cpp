@@ -1,11 +1,12 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "backend/aligned_memory.hpp"
+#include "backend/result_memory.hpp"
 #include "bindings/bindings.hpp"
 #include "cpu/gram.hpp"
 #include "program/row_tables.hpp"
@@ -22,15 +23,18 @@ using Rows = py::array_t<T, py::array::c_style>;
 using Results = std::vector<std::optional<py::array>>;
 
 template <class T>
-py::array_t<T> result_array(std::vector<py::ssize_t> shape) {
+py::array_t<T> result_array(std::vector<py::ssize_t> shape, bool reuse) {
   std::size_t count = 1;
   for (const auto extent : shape) {
     const auto size = static_cast<std::size_t>(extent);
     if (size != 0 && count > PY_SSIZE_T_MAX / sizeof(T) / size) throw std::bad_alloc();
     count *= size;
   }
-  auto* memory = static_cast<T*>(ntkfast::allocate_aligned(count * sizeof(T)));
-  return py::array_t<T>(std::move(shape), memory, py::capsule(memory, ntkfast::free_aligned));
+  auto owner = std::make_unique<ntkfast::ResultMemory>(count * sizeof(T), reuse);
+  const auto* data = static_cast<T*>(owner->data());
+  py::capsule capsule(owner.get(), [](void* p) { delete static_cast<ntkfast::ResultMemory*>(p); });
+  owner.release();
+  return py::array_t<T>(std::move(shape), data, std::move(capsule));
 }
 
 // Runs on the calling thread without the GIL: takes it for a moment, so that Ctrl-C works.
@@ -49,18 +53,18 @@ struct Outputs {
   std::vector<ntkfast::cpu::GramOutput<T>> pointers;
 
   Outputs(const Program& program, const std::vector<py::ssize_t>& shape, bool want_nngp,
-          bool want_ntk) {
+          bool want_ntk, bool reuse) {
     for (int k = 0; k < program.outputs; ++k) {
-      pointers.push_back({add(nngp, shape, want_nngp), add(ntk, shape, want_ntk)});
+      pointers.push_back({add(nngp, shape, want_nngp, reuse), add(ntk, shape, want_ntk, reuse)});
     }
   }
 
-  static T* add(Results& results, const std::vector<py::ssize_t>& shape, bool wanted) {
+  static T* add(Results& results, const std::vector<py::ssize_t>& shape, bool wanted, bool reuse) {
     if (!wanted) {
       results.emplace_back(std::nullopt);
       return nullptr;
     }
-    auto array = result_array<T>(shape);
+    auto array = result_array<T>(shape, reuse);
     T* data = array.mutable_data();
     results.emplace_back(std::move(array));
     return data;
@@ -70,10 +74,11 @@ struct Outputs {
 template <class T>
 std::pair<Results, Results> gram(const Program& program, const Rows<T>& x,
                                  const std::optional<Rows<T>>& z, bool nngp, bool ntk, int threads,
-                                 const std::string& isa, const py::object& progress) {
+                                 const std::string& isa, bool reuse_memory,
+                                 const py::object& progress) {
   const py::ssize_t n = x.shape(0), d = x.shape(1), m = z ? z->shape(0) : n;
   if (z && z->shape(1) != d) throw py::value_error("x and z must have the same number of columns");
-  Outputs<T> outputs(program, {n, m}, nngp, ntk);
+  Outputs<T> outputs(program, {n, m}, nngp, ntk, reuse_memory);
   const ntkfast::cpu::GramOptions options{threads, isa, make_monitor(&progress)};
   const T* rows_x = x.data();
   const T* rows_z = z ? z->data() : nullptr;
@@ -87,7 +92,7 @@ std::pair<Results, Results> gram(const Program& program, const Rows<T>& x,
 template <class T>
 std::pair<Results, Results> diag(const Program& program, const Rows<T>& x, bool nngp, bool ntk,
                                  int threads, const std::string& isa) {
-  Outputs<T> outputs(program, {x.shape(0)}, nngp, ntk);
+  Outputs<T> outputs(program, {x.shape(0)}, nngp, ntk, false);
   const ntkfast::cpu::GramOptions options{threads, isa, make_monitor(nullptr)};
   const T* rows = x.data();
   const py::ssize_t n = x.shape(0), d = x.shape(1);
@@ -129,7 +134,7 @@ template <class T>
 void register_for_dtype(py::module_& module) {
   module.def("gram", &gram<T>, py::arg("program"), py::arg("x").noconvert(),
              py::arg("z").noconvert(), py::arg("nngp"), py::arg("ntk"), py::arg("threads"),
-             py::arg("isa"), py::arg("progress"));
+             py::arg("isa"), py::arg("reuse_memory"), py::arg("progress"));
   module.def("diag", &diag<T>, py::arg("program"), py::arg("x").noconvert(), py::arg("nngp"),
              py::arg("ntk"), py::arg("threads") = 1, py::arg("isa") = "");
   module.def("input_roots", &input_roots<T>, py::arg("x").noconvert(), py::arg("threads") = 1,
