@@ -101,6 +101,7 @@ def device_job(
     ntk: bool,
     threads: int,
     isa: str,
+    kind: int = 0,
 ) -> object: ...
 def device_job_bytes(program: Program, n: int, m: int, d: int, itemsize: int) -> int: ...
 def diag(

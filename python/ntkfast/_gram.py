@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from . import _core, _memory
 from ._arrays import Prepared, prepare
-from ._device import kernels_on, resolve_device
+from ._device import kernels_on, resolve_devices
 from ._gram_progress import gram_progress
 from ._resolution import program_for
 from ._text import one_line
@@ -48,7 +48,7 @@ def kernels_of(
     *,
     kind: str = ...,
     threads: int | None = ...,
-    device: str | None = ...,
+    device: str | tuple[str, ...] | list[str] | None = ...,
 ) -> dict[Key, Any]: ...
 
 
@@ -60,7 +60,7 @@ def kernels_of(
     *,
     kind: str = ...,
     threads: int | None = ...,
-    device: str | None = ...,
+    device: str | tuple[str, ...] | list[str] | None = ...,
 ) -> list[Any]: ...
 
 
@@ -71,7 +71,7 @@ def kernels_of(
     *,
     kind: str = "both",
     threads: int | None = None,
-    device: str | None = None,
+    device: str | tuple[str, ...] | list[str] | None = None,
 ) -> dict[Any, Any] | list[Any]:
     """Return the kernels of several networks from one pass over the pairs of rows.
 
@@ -90,7 +90,7 @@ def kernels_of(
         Which kernels; "both" gives `Kernels`.
     threads : int, optional
         Number of threads for this call.
-    device : {"auto", "cpu", "cuda", "cuda:<number>"}, optional
+    device : {"auto", "cpu", "cuda", "cuda:<number>", "cuda:all"} or tuple of them, optional
         Where to compute, for this call.
 
     Returns
@@ -136,13 +136,13 @@ def grams(
     nngp: bool,
     ntk: bool,
     threads: int | None,
-    device: str | None = None,
+    device: str | tuple[str, ...] | list[str] | None = None,
 ) -> list[Kernels]:
     """Return the kernels that are asked for, the other ones being None."""
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
     data = prepare(X, Z)
-    index = resolve_device(device, data.device)
+    index = resolve_devices(device, data.device)
     if not nets:
         return []
     with translated(nets, data):

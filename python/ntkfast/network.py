@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import _core, _variants, serialization
 from ._arrays import prepare
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .operator import KernelOperator
 
 __all__ = ["Kernels", "Network", "repeat", "serial"]
+
+Devices: TypeAlias = str | tuple[str, ...] | list[str] | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,7 +90,7 @@ class Network:
         return serialization.to_dict(self)
 
     def ntk(
-        self, X: Any, Z: Any = None, *, threads: int | None = None, device: str | None = None
+        self, X: Any, Z: Any = None, *, threads: int | None = None, device: Devices = None
     ) -> Any:
         """Return the neural tangent kernel.
 
@@ -101,8 +103,8 @@ class Network:
             where Z equals X.
         threads : int, optional
             Number of threads for this call.
-        device : {"auto", "cpu", "cuda", "cuda:<number>"}, optional
-            Where to compute, for this call; "auto", the default of `ntkfast.config`, is where X is.
+        device : {"auto", "cpu", "cuda", "cuda:<number>", "cuda:all"} or tuple of them, optional
+            Where to compute, for this call, as in `ntkfast.config`; "auto" is where X is.
 
         Returns
         -------
@@ -127,7 +129,7 @@ class Network:
         return self._gram(X, Z, nngp=False, ntk=True, threads=threads, device=device).ntk
 
     def nngp(
-        self, X: Any, Z: Any = None, *, threads: int | None = None, device: str | None = None
+        self, X: Any, Z: Any = None, *, threads: int | None = None, device: Devices = None
     ) -> Any:
         """Return the covariance of the network's output at initialisation.
 
@@ -143,7 +145,7 @@ class Network:
         return self._gram(X, Z, nngp=True, ntk=False, threads=threads, device=device).nngp
 
     def kernels(
-        self, X: Any, Z: Any = None, *, threads: int | None = None, device: str | None = None
+        self, X: Any, Z: Any = None, *, threads: int | None = None, device: Devices = None
     ) -> Kernels:
         """Return both kernels, computed in one pass.
 
@@ -170,7 +172,8 @@ class Network:
         *,
         kind: str = "ntk",
         threads: int | None = None,
-        device: str | None = None,
+        device: Devices = None,
+        precision: str | None = None,
     ) -> KernelOperator:
         """Return a kernel as a linear operator: ``A @ V`` without the matrix.
 
@@ -180,6 +183,8 @@ class Network:
             As for `ntk`; X and Z are read again in every product and must not be changed.
         kind : {"ntk", "nngp"}, default "ntk"
             Which kernel.
+        precision : {"ieee", "tf32x3", "tf32"}, optional
+            Instead of ``config.precision``, on a CUDA device.
 
         Returns
         -------
@@ -200,7 +205,9 @@ class Network:
         """
         from .operator import KernelOperator
 
-        return KernelOperator(self, X, Z, kind=kind, threads=threads, device=device)
+        return KernelOperator(
+            self, X, Z, kind=kind, threads=threads, device=device, precision=precision
+        )
 
     def summary(self, q: float = 1.0) -> Summary:
         """Return a table of what every layer does to a signal.

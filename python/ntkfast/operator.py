@@ -10,14 +10,13 @@ from scipy.sparse.linalg import LinearOperator
 
 from . import _core, _memory
 from ._arrays import prepare
-from ._device import resolve_device
+from ._device import DeviceOperator, resolve_devices
 from ._gram import translated
 from ._gram_progress import gram_progress
 from ._resolution import program_for
 from ._threads import resolve_threads
 from ._validate import choice
 from .config import resolve_isa
-from .errors import DeviceError
 
 if TYPE_CHECKING:
     from .network import Network
@@ -75,27 +74,31 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
         *,
         kind: str = "ntk",
         threads: int | None = None,
-        device: str | None = None,
+        device: str | tuple[str, ...] | list[str] | None = None,
+        precision: str | None = None,
     ) -> None:
         self.kind = choice("kind", kind, ("ntk", "nngp"))
         self._net = net
         self._threads = resolve_threads(threads)
         self._data = data = prepare(X, Z)
         isa = resolve_isa()
-        if (index := resolve_device(device, data.device)) is not None:
-            raise DeviceError(
-                f'operators are computed on the CPU only, got cuda:{index}: device="cpu"'
-            )
+        devices = resolve_devices(device, data.device)
         n = len(data.x)
         m = n if data.z is None else len(data.z)
         with translated([net], data):
             self._program = program_for([net.layers], data.x, data.z, self._threads, isa)
+        self._on_cpu = devices is None
         self._require_memory(1)
+        ntk = self.kind == "ntk"
         make = _core.DoubleOperator if data.x.dtype == np.float64 else _core.FloatOperator
+        self._engine: _core.FloatOperator | DeviceOperator
         with translated([net], data):
-            self._engine = make(
-                self._program, data.x, data.z, self.kind == "ntk", self._threads, isa
-            )
+            if devices is None:
+                self._engine = make(self._program, data.x, data.z, ntk, self._threads, isa)
+            else:
+                self._engine = DeviceOperator(
+                    self._program, data, ntk, self._threads, isa, devices, precision
+                )
         super().__init__(data.x.dtype, (n, m))
 
     def diagonal(self) -> NDArray[Any]:
@@ -159,9 +162,13 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
         x, z = self._data.x, self._data.z
         n, d = x.shape
         m, own = (0, n) if z is None else (len(z), len(z))
-        workspace = _core.operator_bytes(
-            self._program, n, m, d, x.dtype.itemsize, self._threads, count
-        )
+        if self._on_cpu:
+            workspace = _core.operator_bytes(
+                self._program, n, m, d, x.dtype.itemsize, self._threads, count
+            )
+        else:
+            workspace = _core.device_job_bytes(self._program, n, m, d, x.dtype.itemsize)
+            workspace += (n + own) * count * 16
         # The result, and the vectors where they have to be converted.
         what = f"the product of a kernel of shape ({n}, {own}) with {count} vectors"
         _memory.require((n + own) * count * 8, workspace, what, _REMEDY)

@@ -147,7 +147,7 @@ class Inputs {
     GramBlock<T> block{};
     block.program = {ops_.data(),   job_.op_count,   constants_.data(), contracted.tables.data(),
                      left_.table(), right().table(), job_.left.count,   job_.right.count,
-                     range.i0};
+                     range.i0,      job_.chain};
     block.left = left_.side();
     block.right = right().side();
     block.d = job_.d;

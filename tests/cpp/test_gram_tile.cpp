@@ -68,7 +68,7 @@ Kernels<T> emulate(const Program& program, const std::vector<T>& x, const std::v
     const auto tables = contract(job, i0, std::min(n, i0 + edge), contracted);
     for (std::int64_t j0 = 0; j0 < m && (!job.symmetric || j0 <= i0); j0 += edge) {
       emulated::launch(GramBlock<T>{{job.ops, job.op_count, job.constants, tables.data(),
-                                     job.left.table, job.right.table, n, m, i0},
+                                     job.left.table, job.right.table, n, m, i0, job.chain},
                                     device_side(job.left),
                                     device_side(job.right),
                                     d,

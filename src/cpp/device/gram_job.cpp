@@ -74,7 +74,8 @@ HostJob<T> GramJob<T>::job() const {
           static_cast<int>(flat_.tables.size()),
           flat_.columns,
           flat_.outputs,
-          kind_};
+          kind_,
+          flat_.chain};
 }
 
 std::int64_t job_bytes(const Program& program, std::int64_t n, std::int64_t m, std::int64_t d,

@@ -42,6 +42,7 @@ struct HostJob {
   int columns;  // of a row table
   int outputs;
   ProductKind kind;
+  Chain chain;
 };
 
 struct GramJobOptions {
