@@ -9,15 +9,17 @@
 
 namespace ntkfast::device {
 
-NTKFAST_HD inline std::uint32_t to_tf32(float x) {
+// Of finite numbers a little inside the range, which rows are: two integer instructions, where the
+// device's own conversion takes care of infinities.
+NTKFAST_HD inline std::uint32_t bits_of(float x) {
 #if defined(__CUDA_ARCH__)
-  std::uint32_t bits;
-  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
-  return bits;
+  return __float_as_uint(x);
 #else
-  return (std::bit_cast<std::uint32_t>(x) + 0x1000U) & 0xffffe000U;
+  return std::bit_cast<std::uint32_t>(x);
 #endif
 }
+
+NTKFAST_HD inline std::uint32_t to_tf32(float x) { return (bits_of(x) + 0x1000U) & 0xffffe000U; }
 
 NTKFAST_HD inline float from_tf32(std::uint32_t bits) {
 #if defined(__CUDA_ARCH__)
