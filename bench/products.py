@@ -105,16 +105,24 @@ def compare(case: dict[str, Any], rounds: int) -> dict[str, Any]:
         raise SystemExit(f"{case}: the products differ by {difference:.1e}")
     pairs = list(zip(runs["operator"], runs["matrix"], strict=True))
     ratios = sorted(a["seconds"] / b["seconds"] for a, b in pairs)
+    work = median(a["cpu_seconds"] / b["cpu_seconds"] for a, b in pairs)
     extra = {name: median(run["extra_bytes"] for run in each) for name, each in runs.items()}
     print(
         f"n={case['n']} d={case['d']} {case['dtype']} {case['net']} k={case['k']}: operator "
         f"{median(a['seconds'] for a, _ in pairs):.3f} s, matrix "
         f"{median(b['seconds'] for _, b in pairs):.3f} s, ratio {median(ratios):.2f} "
-        f"({ratios[0]:.2f} to {ratios[-1]:.2f}), extra memory {extra['operator'] / 2**20:.0f} MiB "
+        f"({ratios[0]:.2f} to {ratios[-1]:.2f}), of CPU time {work:.2f}; extra "
+        f"memory {extra['operator'] / 2**20:.0f} MiB "
         f"against {extra['matrix'] / 2**20:.0f} MiB",
         flush=True,
     )
-    return case | {"ratio": median(ratios), "ratios": ratios, "extra_bytes": extra, "runs": runs}
+    return case | {
+        "ratio": median(ratios),
+        "cpu_ratio": work,
+        "ratios": ratios,
+        "extra_bytes": extra,
+        "runs": runs,
+    }
 
 
 if __name__ == "__main__":
