@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
-# All that needs a GPU, in one call of at most nine minutes: build, C++ tests, Python tests on the
-# device, compute-sanitizer, benchmark. A step that fails is recorded and the next one runs.
+# All that needs a GPU, in one call of at most nine minutes: build, Python tests on the device,
+# benchmarks, compute-sanitizer, C++ tests. A step that fails is recorded and the next one runs.
 #
 #   bash bench/gpu_check.sh [FOLDER]      results: FOLDER, $OUT, or bench/results/gpu
 #
-# Written there: report.md, steps.tsv, gpu_gram.json, environment.txt and logs.txt. Needs nvcc, a C++
-# compiler and python3. Python packages come from the environment, from wheels in .whl/ or
-# $NTKFAST_WHEELS, or from an index, whichever is there. Without scipy-openblas32 and without a
-# system BLAS, a plain one is compiled: the CPU engine is then slow, and the device is what counts.
+# Written there: report.md with the verdict, steps.tsv, gpu_gram.json, gpu_solves.json,
+# gpu_contenders.json, environment.txt and logs.txt. Exit status: 0 all well; 1 something failed;
+# 2 no GPU, nothing was tried; 3 nothing failed, but something was not available here.
+#
+# Needs nvcc, a C++ compiler and python3. Python packages come from the environment, from wheels in
+# .whl/ or $NTKFAST_WHEELS, or from an index, whichever is there; bench/README.md lists them. PyTorch,
+# CuPy and JAX are too large to bring along: they are used where they are. $NTKFAST_PEER_WHEELS is a
+# folder with wheels of neural-tangents and what it needs. NTKFAST_GPU_DRY=1 runs the steps without a
+# GPU, to try this script. Without scipy-openblas32 and without a system BLAS, a plain one is
+# compiled: the CPU engine is then slow, and the device is what counts.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root="$PWD"
@@ -20,6 +26,7 @@ site="$work/site"
 log="$out/logs.txt"
 : > "$log"
 : > "$out/steps.tsv"
+rm -f "$out"/gpu_*.json "$out/report.md"  # of an earlier run
 began=$SECONDS
 budget=530
 python="${PYTHON:-python3}"
@@ -30,7 +37,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRI
 export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
 export PATH="$work/deps/bin:$PATH"
 export LD_LIBRARY_PATH="$work/blas${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"  # of plain_blas, if made
+export XLA_PYTHON_CLIENT_PREALLOCATE=false  # JAX would take most of the device's memory for itself
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
+not_available=77  # status of a step that this machine has not what it takes for
 
 # step NAME SECONDS COMMAND: runs the command for at most that long, and no longer than the budget.
 step() {
@@ -45,6 +54,7 @@ step() {
     timeout -k 5 "$limit" bash -c "$*" >> "$log" 2>&1
     status=$?
   fi
+  [ "$status" != "$not_available" ] || status="not available"
   printf '%s\t%s\t%s\n' "$name" "$status" "$((SECONDS - start))" >> "$out/steps.tsv"
   echo "$name: $status ($((SECONDS - start)) s)"
   [ "$status" = 0 ]
@@ -53,12 +63,46 @@ step() {
 environment() {
   echo "- date: $(date -u +%Y-%m-%dT%H:%MZ)"
   echo "- commit: $(git rev-parse --short HEAD 2> /dev/null || echo unknown)$(git diff --quiet HEAD 2> /dev/null || echo ' (changed)')"
-  echo "- GPU: $(nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv,noheader 2>&1 | head -4)"
+  echo "- GPU: $(command -v nvidia-smi > /dev/null || echo no nvidia-smi; nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv,noheader 2> /dev/null | head -4)"
   echo "- compiler: $(nvcc --version 2>&1 | tail -2 | head -1), $(c++ --version 2>&1 | head -1)"
   echo "- CPU: $(nproc) cores, $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2)"
   echo "- Python: $("$python" --version 2>&1)"
 }
 environment > "$out/environment.txt" 2>&1
+
+# Whether the driver shows a device; says why not.
+has_gpu() {
+  "$python" - << 'CODE'
+import ctypes, sys
+try:
+    driver = ctypes.CDLL("libcuda.so.1")
+except OSError:
+    sys.exit("no NVIDIA driver (libcuda.so.1) is installed")
+count = ctypes.c_int()
+if (status := driver.cuInit(0)) or (status := driver.cuDeviceGetCount(ctypes.byref(count))):
+    sys.exit(f"the NVIDIA driver answers with error {status}")
+if count.value == 0:
+    sys.exit("the NVIDIA driver shows no device")
+print(count.value, "devices")
+CODE
+}
+
+# Writes the report, prints it, and ends with the status it asks for.
+finish() {
+  # Of a long log the end of what came back matters.
+  tail -c 8000000 "$log" > "$log.short" && mv "$log.short" "$log"
+  "$python" "$root/bench/gpu_report.py" "$out" > "$out/report.md" 2>> "$log"
+  local status=$?
+  cat "$out/report.md"
+  # A report that could not be written is a failure, too.
+  [ -s "$out/report.md" ] || { echo "NO REPORT: $(tail -1 "$log")"; status=1; }
+  exit "$status"
+}
+
+if ! gpu="$(has_gpu 2>&1)"; then
+  printf 'GPU\tnone\t%s\n' "$gpu" >> "$out/steps.tsv"
+  [ "${NTKFAST_GPU_DRY:-}" = 1 ] || finish
+fi
 
 # have MODULE [PACKAGE MAJOR]: whether it can be imported, and is at least of that version.
 have() {
@@ -161,7 +205,15 @@ registers() {
   done
 }
 
+# Whether what is imported was built here: an older package of this machine must not be measured.
+built() {
+  "$python" -c "import ntkfast, sys; sys.exit(not ntkfast.__file__.startswith('$site'))" && return 0
+  echo "the package was not built: nothing to run"
+  return 1
+}
+
 smoke() {
+  built || return "$not_available"
   cd "$work" && "$python" - << 'CODE'
 import numpy as np, ntkfast as nk, ntkfast.cuda as cuda
 print(cuda.devices(), repr(cuda.reason()))
@@ -177,9 +229,11 @@ CODE
 }
 
 gpu_tests() {
+  built || return "$not_available"
   cd "$work" && "$python" -m pytest -q -p no:cacheprovider -p no:randomly --rootdir "$root/tests" \
     -W default -o addopts= --import-mode=importlib --maxfail=40 \
-    "$root/tests/test_cuda_gram.py" "$root/tests/test_device.py" "$root/tests/test_cuda.py"
+    "$root/tests/test_cuda_gram.py" "$root/tests/test_cuda_libraries.py" \
+    "$root"/tests/test_device*.py "$root/tests/test_cuda.py"
 }
 
 small_job() {
@@ -196,13 +250,41 @@ CODE
 }
 
 sanitizer() {
-  command -v compute-sanitizer || { echo "no compute-sanitizer here"; return 3; }
+  built || return "$not_available"
+  command -v compute-sanitizer || { echo "no compute-sanitizer here"; return "$not_available"; }
   small_job
-  cd "$work" && compute-sanitizer --tool "$1" --error-exitcode 9 "$python" "$work/small.py"
+  cd "$work" && compute-sanitizer --tool "$1" --error-exitcode 9 "$python" "$work/small.py" \
+    > "$work/$1.txt" 2>&1
+  local status=$?
+  cat "$work/$1.txt"
+  # Some virtual machines do not let it at the device.
+  if grep -q "Device not supported" "$work/$1.txt"; then return "$not_available"; fi
+  return "$status"
 }
 
 benchmark() {
-  cd "$work" && "$python" "$root/bench/gpu_gram.py" --json "$out/gpu_gram.json" --seconds 120
+  built || return "$not_available"
+  cd "$work" && "$python" "$root/bench/gpu_gram.py" --json "$out/gpu_gram.json" --seconds 70
+}
+
+solves() {
+  built || return "$not_available"
+  have cupy || { echo "no CuPy here: nothing is solved on the device"; return "$not_available"; }
+  cd "$work" && "$python" "$root/bench/gpu_solves.py" --json "$out/gpu_solves.json" --seconds 60
+}
+
+# neural-tangents goes into a folder of its own: its requirements are nobody else's.
+contenders() {
+  built || return "$not_available"
+  local peers="$work/peers"
+  if [ -d "${NTKFAST_PEER_WHEELS:-}" ]; then
+    "$python" -m pip install -q --no-index --no-deps --find-links "$NTKFAST_PEER_WHEELS" \
+      --upgrade --target "$peers" "$NTKFAST_PEER_WHEELS"/*.whl || echo "NOT INSTALLED: the peer"
+  else
+    echo "neural-tangents is not brought along: set NTKFAST_PEER_WHEELS"
+  fi
+  cd "$work" && PYTHONPATH="$PYTHONPATH:$peers" "$python" "$root/bench/gpu_contenders.py" \
+    --json "$out/gpu_contenders.json" --seconds 40
 }
 
 cpp_tests() {
@@ -214,21 +296,19 @@ cpp_tests() {
     cmake --build "$work/cpp" && ctest --test-dir "$work/cpp" --output-on-failure -j "$(nproc)"
 }
 
-export -f have packages plain_blas install_package build_by_hand build registers smoke gpu_tests small_job \
-  sanitizer benchmark cpp_tests
-export root out work site python architecture wheels
+export -f have packages plain_blas install_package build_by_hand build built registers smoke gpu_tests \
+  small_job sanitizer benchmark solves contenders cpp_tests
+export root out work site python architecture wheels not_available
 
 step packages 100 packages
 step build 240 build
 step smoke 60 smoke
-step registers 60 registers
-step "tests on the device" 130 gpu_tests
-step benchmark 150 benchmark
+step "tests on the device" 110 gpu_tests
+step "Gram matrices" 100 benchmark
+step "solves and products" 100 solves
+step contenders 75 contenders
 step memcheck 60 sanitizer memcheck
 step racecheck 60 sanitizer racecheck
+step registers 60 registers
 step "C++ tests" 150 cpp_tests
-
-"$python" bench/gpu_report.py "$out" > "$out/report.md" 2>> "$log"
-cat "$out/report.md"
-# Of a long log the end of what came back matters.
-tail -c 8000000 "$log" > "$log.short" && mv "$log.short" "$log"
+finish

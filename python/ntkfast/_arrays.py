@@ -9,7 +9,6 @@ depend on one row; results, which are larger, stay on the device.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -17,9 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._device import missing
+from ._device_arrays import (
+    device_index,
+    foreign_root,
+    no_place,
+    read_device,
+    roots,
+    through_cupy,
+    type_name,
+    writer,
+)
 from .errors import DeviceError
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["OnDevice", "Prepared", "cuda_device", "on_device", "prepare"]
 
 # The one promotion table: dtype by name -> dtype of the computation.
 _PROMOTION: dict[str, np.dtype[Any]] = {
@@ -47,20 +56,19 @@ def prepare(X: Any, Z: Any = None) -> Prepared:
     kind = _kind(X)
     if Z is not None and (other := _kind(Z)) != kind:
         raise TypeError(
-            f"X and Z must be arrays of one kind, got {_type_name(X)} ({kind}) for X "
-            f"and {_type_name(Z)} ({other}) for Z"
+            f"X and Z must be arrays of one kind, got {type_name(X)} ({kind}) for X "
+            f"and {type_name(Z)} ({other}) for Z"
         )
-    x, dtype = _read("X", X)
-    device = _cuda_index(X)
-    wrap = _WRITERS[kind] if device is None else partial(_DEVICE_WRITERS[kind], device)
+    x, dtype, device = _read("X", X)
+    wrap = _WRITERS[kind] if device is None else writer("X", X, kind, device)
     if Z is None:
         return Prepared(_converted(x, dtype), None, wrap, device)
-    if (other_device := _cuda_index(Z)) != device:
-        raise ValueError(
+    z, z_dtype, other_device = _read("Z", Z)
+    if other_device != device:
+        raise DeviceError(
             f"X and Z must be on one device, got {_place(device)} for X and {_place(other_device)} "
             "for Z"
         )
-    z, z_dtype = _read("Z", Z)
     dtype = np.result_type(dtype, z_dtype)
     if x.shape[1] != z.shape[1]:
         raise ValueError(
@@ -70,32 +78,41 @@ def prepare(X: Any, Z: Any = None) -> Prepared:
     return Prepared(_converted(x, dtype), _converted(z, dtype), wrap, device)
 
 
+class OnDevice(NamedTuple):
+    """An array of a CUDA device as CuPy sees it, and what makes CuPy arrays into its kind."""
+
+    array: Any
+    device: int
+    kind: str
+    wrap: Callable[[Any], Any]
+
+
+def cuda_device(name: str, value: Any) -> int | None:
+    """Return the number of the CUDA device that holds an array, None for all else."""
+    return device_index(name, value, _kind(value))
+
+
+def on_device(name: str, value: Any) -> OnDevice | None:
+    """Return an array of a CUDA device for CuPy to work on, without a copy; None for all others."""
+    kind = _kind(value)
+    if kind in ("torch", "jax"):
+        {"torch": _check_torch, "jax": _check_jax}[kind](name, value)
+    if (index := device_index(name, value, kind)) is None:
+        return None
+    return OnDevice(through_cupy(name, value), index, kind, writer(name, value, kind, index))
+
+
 # --- Which library an object belongs to, without importing any -------------------------------
 
 
-def _roots(value: Any) -> set[str]:
-    """Top-level packages of the value's class and its bases, so that subclasses are recognised."""
-    return {cls.__module__.partition(".")[0] for cls in type(value).__mro__}
-
-
 def _kind(value: Any) -> str:
-    roots = _roots(value)
+    packages = roots(value)
     for library in ("torch", "cupy"):
-        if library in roots:
+        if library in packages:
             return library
-    return "jax" if roots & {"jax", "jaxlib"} else "numpy"
-
-
-def _type_name(value: Any) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}"
-
-
-def _cuda_index(value: Any) -> int | None:
-    """Return the number of the CUDA device that holds a value, None in host memory."""
-    kind = _kind(value)
-    if kind == "cupy":
-        return int(value.device.id)
-    return int(value.device.index) if kind == "torch" and value.device.type == "cuda" else None
+    if packages & {"jax", "jaxlib"}:
+        return "jax"
+    return foreign_root(value) or "numpy"
 
 
 def _place(device: int | None) -> str:
@@ -105,19 +122,11 @@ def _place(device: int | None) -> str:
 # --- Reading ---------------------------------------------------------------------------------
 
 
-def _read(name: str, value: Any) -> tuple[NDArray[Any], np.dtype[Any]]:
-    """Return the value as a NumPy array of rank 2, and the dtype to compute in."""
+def _read(name: str, value: Any) -> tuple[NDArray[Any], np.dtype[Any], int | None]:
+    """Return the value as a NumPy array of rank 2, the dtype to compute in, and its CUDA device."""
     kind = _kind(value)
-    if kind == "torch":
-        array = _read_torch(name, value)
-    elif kind == "jax":
-        array = _read_jax(name, value)
-    elif kind == "cupy":
-        if why := missing():
-            raise _gpu_error(name, value, f"{why}; or copy it to the host with cupy.asnumpy")
-        array = import_module("cupy").asnumpy(value)
-    else:
-        array = _read_host(name, value)
+    array = _READERS.get(kind, read_device)(name, value)
+    device = device_index(name, value, kind)
     dtype = _promoted(name, array)
     if array.ndim == 1:
         raise ValueError(
@@ -131,22 +140,21 @@ def _read(name: str, value: Any) -> tuple[NDArray[Any], np.dtype[Any]]:
         )
     if array.shape[1] == 0:
         raise ValueError(f"{name} must have at least one column, got shape {array.shape}")
-    return array, dtype
+    return array, dtype, device
 
 
 def _read_host(name: str, value: Any) -> NDArray[Any]:
-    roots = _roots(value)
-    if "cupyx" in roots or hasattr(value, "__cuda_array_interface__"):
-        remedy = "pass a dense CuPy array or PyTorch tensor, or copy it to the host, e.g. with "
-        raise _gpu_error(name, value, f"its kind is not known: {remedy}cupy.asnumpy")
+    packages = roots(value)
+    if "cupyx" in packages:
+        raise no_place(name, value, f"sparse arrays are not supported: pass {name}.toarray()")
     if _is_sparse(value):
         raise TypeError(
-            f"{name} is sparse ({_type_name(value)}), which is not supported: pass "
+            f"{name} is sparse ({type_name(value)}), which is not supported: pass "
             f"{name}.toarray() if the dense array fits in memory"
         )
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise ValueError(f"{name} is a masked array with masked entries: fill or drop them first")
-    if "pandas" in roots and hasattr(value, "dtypes"):
+    if "pandas" in packages and hasattr(value, "dtypes"):
         value = _read_pandas(name, value)
     try:
         return np.asarray(value)
@@ -177,10 +185,10 @@ def _read_pandas(name: str, value: Any) -> Any:
     return value.to_numpy(dtype=dtype, na_value=np.nan)
 
 
-def _read_torch(name: str, value: Any) -> NDArray[Any]:
+def _check_torch(name: str, value: Any) -> None:
     torch = import_module("torch")
     if not isinstance(value, torch.Tensor):
-        raise TypeError(f"{name} must be a 2-D array, got {_type_name(value)}")
+        raise TypeError(f"{name} must be a 2-D array, got {type_name(value)}")
     if value.requires_grad or torch.autograd.forward_ad.unpack_dual(value).tangent is not None:
         raise TypeError(
             f"{name} requires gradients, which ntkfast would drop: pass {name}.detach()"
@@ -192,8 +200,13 @@ def _read_torch(name: str, value: Any) -> NDArray[Any]:
     if value.device.type != "cpu":
         cuda = value.device.type == "cuda"
         if why := missing() if cuda else "only CPU and CUDA devices are known":
-            raise _gpu_error(name, value, f"{why}; or pass {name}.cpu()", device=str(value.device))
-        value = value.cpu()
+            raise no_place(name, value, f"{why}; or pass {name}.cpu()", device=str(value.device))
+
+
+def _read_torch(name: str, value: Any) -> NDArray[Any]:
+    torch = import_module("torch")
+    _check_torch(name, value)
+    value = value.cpu()  # queued on PyTorch's current stream, and waited for
     if value.dtype == torch.bfloat16:  # NumPy has no such dtype
         value = value.to(torch.float32)
     try:
@@ -202,25 +215,33 @@ def _read_torch(name: str, value: Any) -> NDArray[Any]:
         raise TypeError(f"{name} cannot be read as a NumPy array: {error}") from error
 
 
-def _read_jax(name: str, value: Any) -> NDArray[Any]:
+def _check_jax(name: str, value: Any) -> None:
     if any(cls.__name__ == "Tracer" for cls in type(value).__mro__):
         raise TypeError(
-            f"{name} is a JAX tracer ({_type_name(value)}): ntkfast computes on concrete arrays "
+            f"{name} is a JAX tracer ({type_name(value)}): ntkfast computes on concrete arrays "
             "and cannot be traced by jit, grad or vmap; call it outside of them"
         )
     if not hasattr(value, "devices"):
-        raise TypeError(f"{name} must be a 2-D array, got {_type_name(value)}")
+        raise TypeError(f"{name} must be a 2-D array, got {type_name(value)}")
     for device in value.devices():
         if device.platform != "cpu":
-            remedy = "JAX arrays are read on the CPU only: pass jax.device_get of it"
-            raise _gpu_error(name, value, remedy, device=str(device))
+            cuda = device.platform in ("gpu", "cuda")
+            if why := missing() if cuda else "only CPU and CUDA devices are known":
+                remedy = f"{why}; or pass jax.device_get({name})"
+                raise no_place(name, value, remedy, device=str(device))
+
+
+def _read_jax(name: str, value: Any) -> NDArray[Any]:
+    _check_jax(name, value)
     return np.asarray(value)
 
 
-def _gpu_error(name: str, value: Any, remedy: str, device: str = "a GPU") -> DeviceError:
-    return DeviceError(
-        f"{name} ({_type_name(value)}) is on {device}, where ntkfast cannot compute: {remedy}"
-    )
+# What checks an array and reads it into host memory; all others are on a device.
+_READERS: dict[str, Callable[[str, Any], NDArray[Any]]] = {
+    "numpy": _read_host,
+    "torch": _read_torch,
+    "jax": _read_jax,
+}
 
 
 # --- Promotion, layout ------------------------------------------------------------------------
@@ -260,20 +281,4 @@ def _to_jax(result: NDArray[Any] | None) -> Any:
     return jax.device_put(result, jax.devices("cpu")[0])
 
 
-def _to_cuda_torch(device: int, result: Any) -> Any:
-    """Return a tensor on the device: over the same memory where the result lies there already."""
-    if result is None:
-        return None
-    return import_module("torch").as_tensor(result, device=f"cuda:{device}")
-
-
-def _to_cupy(device: int, result: Any) -> Any:
-    if result is None:
-        return None
-    cupy = import_module("cupy")
-    with cupy.cuda.Device(device):
-        return cupy.asarray(result)
-
-
 _WRITERS = {"numpy": _to_numpy, "torch": _to_torch, "jax": _to_jax}
-_DEVICE_WRITERS = {"torch": _to_cuda_torch, "cupy": _to_cupy}

@@ -25,6 +25,7 @@ __all__ = [
     "kernels_on",
     "missing",
     "require_cuda",
+    "require_host",
     "resolve_device",
     "resolve_devices",
 ]
@@ -120,6 +121,15 @@ def resolve_device(device: str | None, data: int | None) -> int | None:
     if devices is not None and len(devices) > 1:
         raise DeviceError(f"several devices were chosen ({devices}) for what one computes")
     return None if devices is None else devices[0]
+
+
+def require_host(name: str, data: Prepared, what: str) -> None:
+    """Raise `DeviceError` where rows are on a device and `what` is computed on the CPU alone."""
+    if data.device is not None:
+        raise DeviceError(
+            f"{name} is on cuda:{data.device}, and {what} are computed on the CPU: copy it to the "
+            "host"
+        )
 
 
 def _extension() -> Any:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from . import _core, _memory
 from ._arrays import Prepared, prepare
 from ._device import kernels_on, resolve_devices
+from ._device_arrays import to_cupy
 from ._gram_progress import gram_progress
 from ._resolution import program_for
 from ._text import one_line
@@ -137,12 +139,18 @@ def grams(
     ntk: bool,
     threads: int | None,
     device: str | tuple[str, ...] | list[str] | None = None,
+    resident: bool = False,
 ) -> list[Kernels]:
-    """Return the kernels that are asked for, the other ones being None."""
+    """Return the kernels that are asked for, the other ones being None.
+
+    `resident`: kernels made on a CUDA device stay there, as CuPy arrays, wherever the rows are.
+    """
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
     data = prepare(X, Z)
     index = resolve_devices(device, data.device)
+    if resident and index is not None:
+        data = data._replace(wrap=partial(to_cupy, index[0]), device=index[0])
     if not nets:
         return []
     with translated(nets, data):

@@ -10,7 +10,7 @@ from . import _cgroup
 from .config import config
 from .errors import MemoryBudgetError
 
-__all__ = ["available_bytes", "require"]
+__all__ = ["available_bytes", "require", "size_text"]
 
 _MEMINFO = Path("/proc/meminfo")
 # Below this nothing is read: the files take longer than a small kernel.
@@ -32,12 +32,13 @@ def require(outputs: int, workspace: int, what: str, remedy: str = _BLOCKS) -> N
     else:
         return
     raise MemoryBudgetError(
-        f"{what}: {_size(needed)} needed ({_size(outputs)} for the result, {_size(workspace)} "
-        f"workspace), {_size(limit)} {source}: {first}{remedy}"
+        f"{what}: {size_text(needed)} needed ({size_text(outputs)} for the result, "
+        f"{size_text(workspace)} workspace), {size_text(limit)} {source}: {first}{remedy}"
     )
 
 
-def _size(n_bytes: float) -> str:
+def size_text(n_bytes: float) -> str:
+    """Return bytes as "3 GiB" or "20.5 MiB"."""
     unit, name = (2**30, "GiB") if n_bytes >= 2**29 else (2**20, "MiB")
     size = n_bytes / unit
     return f"{size:,.0f} {name}" if size >= 100 else f"{size:.3g} {name}"

@@ -8,16 +8,17 @@ to targets that the model centres and to weighted samples.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import eigh
 
 from ntkfast._kernel_matrix import (
     BLOCK,
     FloatArray,
-    kernel_matrix,
+    host_values,
+    located,
+    own_matrix,
     real_array,
     require_memory,
     target_array,
@@ -98,7 +99,7 @@ class KernelSpectrum:
     Parameters
     ----------
     K : array_like of shape (n, n)
-        Symmetric positive semi-definite kernel.
+        Symmetric positive semi-definite kernel; on a CUDA device it is decomposed there.
     weights : array_like of shape (n,), optional
         Sample weights: the ridge of sample i is divided by ``weights[i]``.
     overwrite : bool, default=False
@@ -113,41 +114,47 @@ class KernelSpectrum:
     def __init__(
         self, K: ArrayLike, weights: ArrayLike | None = None, *, overwrite: bool = False
     ) -> None:
-        matrix = kernel_matrix(K, overwrite)
-        n = len(matrix)
-        self.weights = weight_array(weights, n)
-        self._root = np.sqrt(self.weights)
-        if (self.weights != 1.0).any():
-            matrix *= self._root[:, None]
-            matrix *= self._root
-        require_memory(n, 2)  # LAPACK's workspace
-        # Divide and conquer: as fast as LAPACK's default (MRRR) and ten times more accurate. The
-        # transpose is Fortran-ordered, so that LAPACK works in place.
-        values, vectors = eigh(matrix.T, overwrite_a=True, check_finite=False, driver="evd")
-        self._values = np.maximum(values, 0.0)
-        self._vectors = vectors
+        given = located(K, "K")
+        self.place = place = given.place
+        with place.working("eigendecomposition"):
+            matrix = own_matrix(given, overwrite)
+            n = len(matrix)
+            self.weights = weight_array(weights, n)
+            self._root = np.sqrt(self.weights)
+            if (self.weights != 1.0).any():
+                root = place.asarray(self._root)
+                matrix *= root[:, None]
+                matrix *= root
+            require_memory(n, place.eigh_matrices, place)
+            values, self._vectors = place.eigh(matrix)
+            self._values = np.maximum(place.to_host(values), 0.0)
 
     def is_singular(self, ridge: float) -> bool:
         """Whether the kernel with this absolute ridge is singular to working precision."""
         smallest = float(self._values[0]) + ridge
         return smallest <= len(self._values) * _EPS * (float(self._values[-1]) + ridge)
 
-    def project(self, y: FloatArray) -> FloatArray:
+    def project(self, y: FloatArray) -> Any:
         """Return the coordinates of y (n, t) in the eigenbasis, for :meth:`solve`."""
-        return np.asarray(self._vectors.T @ (self._root[:, None] * y))
+        with self.place.working("projection"):
+            return self._vectors.T @ self.place.asarray(self._root[:, None] * y)
 
-    def solve(self, projected: FloatArray, ridge: float) -> FloatArray:
+    def solve(self, projected: Any, ridge: float) -> FloatArray:
         """Return ``inv(K + ridge inv(W)) y`` for targets that went through :meth:`project`."""
-        dual = self._vectors @ (projected / (self._values + ridge)[:, None])
+        with self.place.working("solve"):
+            values = self.place.asarray(self._values + ridge)
+            dual = self.place.to_host(self._vectors @ (projected / values[:, None]))
         return np.asarray(self._root[:, None] * dual)
 
     def inverse_diagonals(self, ridges: FloatArray) -> FloatArray:
         """Return the diagonals of ``inv(K + r inv(W))`` for every r, shape (g, n)."""
-        inverse = 1.0 / (self._values[:, None] + ridges)
         result = np.empty((len(ridges), len(self._values)))
-        for start in range(0, len(self._values), BLOCK):
-            rows = slice(start, start + BLOCK)
-            result[:, rows] = (self._vectors[rows] ** 2 @ inverse).T * self.weights[rows]
+        with self.place.working("diagonal of the inverse"):
+            inverse = self.place.asarray(1.0 / (self._values[:, None] + ridges))
+            for start in range(0, len(self._values), BLOCK):
+                rows = slice(start, start + BLOCK)
+                found = self.place.to_host(self._vectors[rows] ** 2 @ inverse)
+                result[:, rows] = found.T * self.weights[rows]
         return result
 
 
@@ -189,7 +196,8 @@ def loo_grid(
     Parameters
     ----------
     K : array_like of shape (n, n)
-        Symmetric positive semi-definite kernel, float32 or float64.
+        Symmetric positive semi-definite kernel, float32 or float64; on a CUDA device it is
+        decomposed there, with CuPy.
     y : array_like of shape (n,) or (n, t)
         Targets.
     ridges : array_like of shape (g,)
@@ -209,7 +217,7 @@ def loo_grid(
     Returns
     -------
     LooGrid
-        ``ridges``, ``mse`` and ``predictions``.
+        ``ridges``, ``mse`` and ``predictions``, NumPy's wherever the kernel is.
 
     Raises
     ------
@@ -230,9 +238,9 @@ def loo_grid(
     tried = np.atleast_1d(real_array(ridges, "ridges")).astype(np.float64)
     if tried.ndim != 1 or not len(tried) or not np.isfinite(tried).all() or (tried < 0).any():
         raise ValueError(f"ridges must be one or more finite numbers >= 0, got {ridges!r}.")
-    unit = float(np.mean(np.diagonal(K))) if relative else 1.0
+    unit = float(located(K, "K").array.diagonal().mean()) if relative else 1.0
     spectrum = KernelSpectrum(K, weights, overwrite=overwrite)
-    targets = target_array(y, len(spectrum.weights))
+    targets = target_array(host_values(y, "y"), len(spectrum.weights))
     deletion = Deletion(targets.reshape(len(targets), -1), center, spectrum.weights)
     mse, residuals = loo_residuals(spectrum, deletion, tried * unit)
     predictions = targets - residuals.reshape(len(tried), *targets.shape)

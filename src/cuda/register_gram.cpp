@@ -11,6 +11,7 @@
 
 #include "bindings.hpp"
 #include "bindings/job_capsule.hpp"
+#include "dlpack.hpp"
 #include "errors.hpp"
 #include "gram.hpp"
 
@@ -39,6 +40,24 @@ struct DeviceArray {
     result["version"] = 3;
     return result;
   }
+
+  // For the same reason every stream of a consumer will do. No copies are made for it.
+  py::capsule dlpack(const py::object&, const py::object&, const py::object& dl_device,
+                     const py::object& copy) const {
+    if (!copy.is_none() && py::cast<bool>(copy)) throw py::buffer_error("no copies are made");
+    if (!dl_device.is_none() && !dl_device.equal(dlpack_device())) {
+      throw py::buffer_error("the matrix is on CUDA device " + std::to_string(device));
+    }
+    auto* const managed = ntkfast::cuda::make_dlpack(memory, rows, cols, is_double, device);
+    // A consumer renames the capsule and calls the deleter itself.
+    return py::capsule(managed, "dltensor", [](PyObject* capsule) {
+      if (PyCapsule_IsValid(capsule, "dltensor") == 0) return;
+      auto* const kept = static_cast<ntkfast::cuda::dlpack::ManagedTensor*>(
+          PyCapsule_GetPointer(capsule, "dltensor"));
+      kept->deleter(kept);
+    });
+  }
+  py::tuple dlpack_device() const { return py::make_tuple(ntkfast::cuda::dlpack::kCuda, device); }
 };
 
 using Results = std::vector<std::optional<py::object>>;
@@ -154,6 +173,10 @@ void register_gram(py::module_& module) {
   py::register_exception<ntkfast::cuda::OutOfMemory>(module, "OutOfMemoryError", PyExc_MemoryError);
   py::class_<DeviceArray>(module, "DeviceArray", "A matrix in memory of a CUDA device.")
       .def_property_readonly("__cuda_array_interface__", &DeviceArray::interface)
+      .def("__dlpack__", &DeviceArray::dlpack, py::kw_only(), py::arg("stream") = py::none(),
+           py::arg("max_version") = py::none(), py::arg("dl_device") = py::none(),
+           py::arg("copy") = py::none())
+      .def("__dlpack_device__", &DeviceArray::dlpack_device)
       .def_property_readonly("shape",
                              [](const DeviceArray& a) { return py::make_tuple(a.rows, a.cols); })
       .def_readonly("device", &DeviceArray::device);

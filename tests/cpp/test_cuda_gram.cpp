@@ -9,6 +9,7 @@
 
 #include "cuda_runtime_api.h"
 #include "device/gram_job.hpp"
+#include "dlpack.hpp"
 #include "doctest.h"
 #include "emulated_device.hpp"
 #include "errors.hpp"
@@ -246,6 +247,36 @@ TEST_CASE("no rows, no launch") {
   const Program program = gram_case::network("relu");
   CHECK(to_host<float>(program, none, nullptr, {}).nngp[0].empty());
   CHECK(on_device<float>(program, x, &none, {}).nngp[0].empty());
+}
+
+TEST_CASE("a matrix handed on through DLPack lives until it is given back") {
+  const Clean clean;
+  const auto x = gram_case::rows<float>(5, kColumns, 8);
+  const Program program = gram_case::network("relu");
+  for (const bool is_double : {false, true}) {
+    const GramJob<float> owner = make_job<float>(program, x, nullptr);
+    auto matrices = ntkfast::cuda::gram_on_device(owner.job(), {});
+    float* const data = matrices[0].ntk.get();
+    auto* const managed =
+        ntkfast::cuda::make_dlpack(std::move(matrices[0].ntk), 5, 5, is_double, 3);
+    matrices.clear();
+    CHECK(fake_cuda::state().memory.size() == 1);
+    const auto& tensor = managed->tensor;
+    CHECK(tensor.data == data);
+    CHECK(tensor.device.type == 2);
+    CHECK(tensor.device.id == 3);
+    CHECK(tensor.ndim == 2);
+    CHECK(tensor.dtype.code == 2);
+    CHECK(tensor.dtype.bits == (is_double ? 64 : 32));
+    CHECK(tensor.dtype.lanes == 1);
+    CHECK(tensor.shape[0] == 5);
+    CHECK(tensor.shape[1] == 5);
+    CHECK(tensor.strides[0] == 5);
+    CHECK(tensor.strides[1] == 1);
+    CHECK(tensor.byte_offset == 0);
+    managed->deleter(managed);
+    CHECK(fake_cuda::state().memory.empty());
+  }
 }
 
 TEST_CASE("pinned memory, and ordinary memory where there is none to pin") {

@@ -12,18 +12,52 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from .._gram import kernels_of
-from .._kernel_matrix import FloatArray
+from .._device import resolve_device
+from .._gram import grams
+from .._kernel_matrix import FloatArray, host_values
+from .._linalg.place import HOST, Place, place_on
+from ..config import config
 from ..errors import MemoryBudgetError
 from ..network import Network
 from .networks import candidates
 from .ridge import Problem, RidgeFit, fit_given, fit_loo
+from .rows import Rows, read_rows
 
 DEFAULT_ALPHAS = 10.0 ** (np.arange(-12, 5) / 2)
 """Half decades from 1e-6 to 1e2, relative to the mean diagonal of the kernel."""
 
 _BATCH_ENTRIES = 1 << 22  # of a cross kernel held at a time: 32 MiB
+_DEVICE_BATCH_ENTRIES = 1 << 28  # on a CUDA device: 2 GiB, for products of a useful size
 _PASS_ENTRIES = 1 << 25  # of the kernels of several networks from one pass: 256 MiB
+
+
+class Scored:
+    """Scores of scikit-learn, for targets on a device, too; stands first among the bases."""
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the score of the predictions, see scikit-learn's estimators of this kind.
+
+        Parameters
+        ----------
+        X : array_like of shape (n_samples, n_features)
+            Samples.
+        y : array_like of shape (n_samples,) or (n_samples, n_targets)
+            Their targets.
+        sample_weight : array_like of shape (n_samples,), default=None
+            Weights.
+
+        Returns
+        -------
+        float
+            R^2 of regressors, accuracy of classifiers.
+        """
+        weights = host_values(sample_weight, "sample_weight")
+        rows, targets = read_rows(X), host_values(y, "y")
+        return float(
+            super().score(  # type: ignore[misc]
+                rows.X, targets, sample_weight=weights
+            )
+        )
 
 
 class KernelRidgeBase(BaseEstimator):
@@ -35,6 +69,7 @@ class KernelRidgeBase(BaseEstimator):
     relative: bool
     center: bool
     threads: int | None
+    device: str | None
 
     def _kind(self) -> str:
         """Return which kernel of the network is used: the name of its method."""
@@ -43,24 +78,67 @@ class KernelRidgeBase(BaseEstimator):
             raise ValueError(f'kind must be "ntk" or "nngp", got {kind!r}.')
         return str(kind)
 
-    def _gram(self, net: Network, X: FloatArray, Z: FloatArray | None = None) -> FloatArray:
-        return np.asarray(getattr(net, self._kind())(X, Z, threads=self.threads))
+    def _place(self, rows: Rows, *, fitted: bool = False) -> Place:
+        """Return where to compute: as `device` says, else where the rows are.
 
-    def _grams(self, networks: list[Network], X: FloatArray) -> Iterator[FloatArray]:
+        Rows of the host that come after the fit go where it was.
+        """
+        given = rows.device
+        automatic = (config.device if self.device is None else self.device) == "auto"
+        if given is None and automatic and fitted and self.device_ != "cpu":
+            given = int(self.device_.partition(":")[2])
+        return place_on(resolve_device(self.device, given))
+
+    def _gram(
+        self,
+        place: Place,
+        net: Network,
+        X: FloatArray,
+        Z: FloatArray | None = None,
+        kind: str | None = None,
+    ) -> Any:
+        """Return a kernel of host rows, which stays where it is computed."""
+        return next(self._kernels(place, [net], X, Z, kind))
+
+    def _kernels(
+        self,
+        place: Place,
+        networks: list[Network],
+        X: FloatArray,
+        Z: FloatArray | None = None,
+        kind: str | None = None,
+    ) -> Iterator[Any]:
+        kind = kind or self._kind()
+        made = grams(
+            networks,
+            X,
+            Z,
+            nngp=kind == "nngp",
+            ntk=kind == "ntk",
+            threads=self.threads,
+            device=place.name,
+            resident=True,
+        )
+        while made:
+            yield getattr(made.pop(0), kind)
+
+    def _grams(self, place: Place, networks: list[Network], X: FloatArray) -> Iterator[Any]:
         """Yield the kernel of each network; a pass over the rows serves several of them."""
         at_once = max(1, _PASS_ENTRIES // max(1, len(X)) ** 2)
         for first in range(0, len(networks), at_once):
             group = networks[first : first + at_once]
             try:
-                made = kernels_of(group, X, kind=self._kind(), threads=self.threads)
+                made = self._kernels(place, group, X)
+                begun = next(made)
             except MemoryBudgetError:  # so many at once do not fit: one by one may
-                yield from (self._gram(net, X) for net in group)
+                yield from (self._gram(place, net, X) for net in group)
                 continue
-            while made:
-                yield np.asarray(made.pop(0))
+            yield begun
+            del begun
+            yield from made
 
     def _fit_ridge(
-        self, X: FloatArray, problem: Problem, keep: NDArray[np.bool_], *, loo: bool
+        self, place: Place, X: FloatArray, problem: Problem, keep: NDArray[np.bool_], *, loo: bool
     ) -> RidgeFit:
         """Fit every network that `net` stands for, keep the best by leave-one-out.
 
@@ -68,12 +146,13 @@ class KernelRidgeBase(BaseEstimator):
         """
         networks = candidates(self.net, self._kind())
         fit = self._strategy(keep, loo=loo or len(networks) > 1)
-        fits = [fit(K, problem) for K in self._grams(networks, X)]
+        fits = [fit(K, problem) for K in self._grams(place, networks, X)]
         best = int(np.argmin([each.loss for each in fits])) if len(fits) > 1 else 0
         chosen = fits[best]
         self.net_ = networks[best]
         self.alpha_ = chosen.alpha
         self.ridge_ = chosen.ridge
+        self.device_ = place.name
         self.X_fit_ = X.copy()
         self.noise_ridge_ = np.broadcast_to(chosen.ridge / problem.weights, len(X)).copy()
         self.candidates_ = [
@@ -83,7 +162,7 @@ class KernelRidgeBase(BaseEstimator):
 
     def _strategy(
         self, keep: NDArray[np.bool_], *, loo: bool
-    ) -> Callable[[FloatArray, Problem], RidgeFit]:
+    ) -> Callable[[Any, Problem], RidgeFit]:
         """Return how to fit one kernel, from `alpha` and `alphas`."""
         choose = isinstance(self.alpha, str) and self.alpha == "loo"
         if (loo or choose) and np.count_nonzero(keep) < 2:
@@ -105,23 +184,29 @@ class KernelRidgeBase(BaseEstimator):
             )
         return partial(fit_given, alpha=alpha[keep], loo=loo)
 
-    def _checked_samples(self, X: Any) -> FloatArray:
-        """Return new samples, checked against those of the fit."""
+    def _checked_samples(self, X: Any) -> tuple[Rows, FloatArray]:
+        """Return new samples, and their rows checked against those of the fit."""
         check_is_fitted(self)
-        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
+        rows = read_rows(X)
+        return rows, np.asarray(validate_data(self, rows.X, dtype=np.float64, reset=False))
 
-    def _batches(self, X: FloatArray) -> Iterator[slice]:
+    def _batches(self, place: Place, X: FloatArray) -> Iterator[slice]:
         """Yield row ranges whose cross kernel with the training samples stays small."""
-        rows = max(1, _BATCH_ENTRIES // len(self.X_fit_))
+        entries = _BATCH_ENTRIES if place is HOST else _DEVICE_BATCH_ENTRIES
+        rows = max(1, entries // len(self.X_fit_))
         for start in range(0, len(X), rows):
             yield slice(start, start + rows)
 
-    def _values(self, X: FloatArray) -> FloatArray:
-        """Return the predictions (m, t)."""
-        dual = self.dual_coef_.reshape(len(self.X_fit_), -1)
+    def _values(self, place: Place, X: FloatArray) -> FloatArray:
+        """Return the predictions (m, t) on the host."""
+        dual = np.asarray(host_values(self.dual_coef_, "dual_coef_"))
+        dual = dual.reshape(len(self.X_fit_), -1)
         values = np.empty((len(X), dual.shape[1]))
-        for rows in self._batches(X):
-            values[rows] = self._gram(self.net_, X[rows], self.X_fit_) @ dual
+        with place.working("prediction"):
+            there = place.asarray(dual)
+            for rows in self._batches(place, X):
+                cross = self._gram(place, self.net_, X[rows], self.X_fit_)
+                values[rows] = place.to_host(cross @ there)
         return np.asarray(values + self.intercept_)
 
 

@@ -13,12 +13,13 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from .._kernel_matrix import FloatArray
-from .base import KernelRidgeBase, checked_weights
+from .._kernel_matrix import FloatArray, host_values
+from .base import KernelRidgeBase, Scored, checked_weights
 from .ridge import Problem
+from .rows import Rows, read_rows
 
 
-class NTKClassifier(ClassifierMixin, KernelRidgeBase):
+class NTKClassifier(Scored, ClassifierMixin, KernelRidgeBase):
     """Classifier by kernel ridge regression with the neural tangent kernel.
 
     Each class has a target of +1 for its samples and -1 for the others (one column for two
@@ -45,6 +46,9 @@ class NTKClassifier(ClassifierMixin, KernelRidgeBase):
         Whether the mean of the targets (the class frequencies) is subtracted before the fit.
     threads : int, default=None
         Threads for kernels; None is the package's default.
+    device : {"auto", "cpu", "cuda", "cuda:<number>"}, default=None
+        Where kernels are computed and solved; None is the package's default, "auto" is where the
+        samples are. On a CUDA device kernel, factor and eigenvectors stay there; this needs CuPy.
 
     Attributes
     ----------
@@ -71,6 +75,8 @@ class NTKClassifier(ClassifierMixin, KernelRidgeBase):
         network were chosen by leave-one-out.
     candidates_ : list of (Network, alpha, loss)
         What was tried, one entry per network, with its best alpha.
+    device_ : str
+        Where the fit was computed.
     n_features_in_, feature_names_in_
         As everywhere in scikit-learn.
 
@@ -110,6 +116,7 @@ class NTKClassifier(ClassifierMixin, KernelRidgeBase):
         relative: bool = True,
         center: bool = True,
         threads: int | None = None,
+        device: str | None = None,
     ) -> None:
         self.net = net
         self.alpha = alpha
@@ -118,6 +125,7 @@ class NTKClassifier(ClassifierMixin, KernelRidgeBase):
         self.relative = relative
         self.center = center
         self.threads = threads
+        self.device = device
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NTKClassifier:
         """Fit the classifier.
@@ -143,9 +151,10 @@ class NTKClassifier(ClassifierMixin, KernelRidgeBase):
         ntkfast.errors.SingularKernelError
             If alpha is too small; the message names one that works.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        rows, y = read_rows(X), host_values(y, "y")
+        X, y = validate_data(self, rows.X, y, dtype=np.float64)
         check_classification_targets(y)
-        weights, keep = checked_weights(sample_weight, X)
+        weights, keep = checked_weights(host_values(sample_weight, "sample_weight"), X)
         X, y = X[keep], y[keep]
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -161,17 +170,17 @@ class NTKClassifier(ClassifierMixin, KernelRidgeBase):
             relative=self.relative,
             criterion=lambda values: best_temperature(values, codes, weights)[1],
         )
-        fit = self._fit_ridge(X, problem, keep, loo=True)
+        fit = self._fit_ridge(self._place(rows), X, problem, keep, loo=True)
         assert fit.left_out is not None
         values = fit.left_out.predictions
-        self.dual_coef_ = fit.dual if fit.dual.shape[1] > 1 else fit.dual[:, 0]
+        self.dual_coef_ = rows.wrap(fit.dual if fit.dual.shape[1] > 1 else fit.dual[:, 0])
         self.intercept_ = fit.mean
         self.temperature_ = best_temperature(values, codes, weights)[0]
         predicted = _scores(values).argmax(axis=1)
         self.loo_score_ = float(accuracy_score(codes, predicted, sample_weight=weights))
         return self
 
-    def decision_function(self, X: Any) -> FloatArray:
+    def decision_function(self, X: Any) -> Any:
         """Return the regressed class codes.
 
         Parameters
@@ -184,10 +193,10 @@ class NTKClassifier(ClassifierMixin, KernelRidgeBase):
         ndarray of shape (n_samples,) for two classes, else (n_samples, n_classes)
             For two classes, positive values speak for ``classes_[1]``.
         """
-        values = self._values(self._checked_samples(X))
-        return values[:, 0] if len(self.classes_) == 2 else values
+        rows, values = self._decisions(X)
+        return rows.wrap(values[:, 0] if len(self.classes_) == 2 else values)
 
-    def predict(self, X: Any) -> NDArray[Any]:
+    def predict(self, X: Any) -> Any:
         """Return the class of each sample.
 
         Parameters
@@ -198,12 +207,13 @@ class NTKClassifier(ClassifierMixin, KernelRidgeBase):
         Returns
         -------
         ndarray of shape (n_samples,)
-            Labels out of `classes_`.
+            Labels out of `classes_`; NumPy's where they are text, even for samples on a device.
         """
-        values = self._values(self._checked_samples(X))
-        return np.asarray(self.classes_[_scores(values).argmax(axis=1)])
+        rows, values = self._decisions(X)
+        labels = np.asarray(self.classes_[_scores(values).argmax(axis=1)])
+        return rows.wrap(labels) if labels.dtype.kind in "biuf" else labels
 
-    def predict_proba(self, X: Any) -> FloatArray:
+    def predict_proba(self, X: Any) -> Any:
         """Return the probability of each class.
 
         The probabilities are ``softmax(temperature_ * values)`` of the decision values (of
@@ -221,8 +231,12 @@ class NTKClassifier(ClassifierMixin, KernelRidgeBase):
         ndarray of shape (n_samples, n_classes)
             Rows sum to one.
         """
-        values = self._values(self._checked_samples(X))
-        return np.asarray(softmax(self.temperature_ * _scores(values), axis=1))
+        rows, values = self._decisions(X)
+        return rows.wrap(np.asarray(softmax(self.temperature_ * _scores(values), axis=1)))
+
+    def _decisions(self, X: Any) -> tuple[Rows, FloatArray]:
+        rows, checked = self._checked_samples(X)
+        return rows, self._values(self._place(rows, fitted=True), checked)
 
 
 def _scores(values: FloatArray) -> FloatArray:

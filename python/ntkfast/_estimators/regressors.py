@@ -10,13 +10,15 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils.validation import validate_data
 
-from .._kernel_matrix import FloatArray
+from .._kernel_matrix import FloatArray, host_values
+from .._linalg.place import Place
 from ..solvers import KernelSystem
-from .base import KernelRidgeBase, checked_weights
+from .base import KernelRidgeBase, Scored, checked_weights
 from .ridge import Problem, RidgeFit
+from .rows import read_rows
 
 
-class RegressorBase(MultiOutputMixin, RegressorMixin, KernelRidgeBase):
+class RegressorBase(Scored, MultiOutputMixin, RegressorMixin, KernelRidgeBase):
     """Fit and predict one or several targets, with a standard deviation."""
 
     output_scale: Any
@@ -45,8 +47,9 @@ class RegressorBase(MultiOutputMixin, RegressorMixin, KernelRidgeBase):
         ntkfast.errors.SingularKernelError
             If alpha is too small; the message names one that works.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
-        weights, keep = checked_weights(sample_weight, X)
+        rows, y = read_rows(X), host_values(y, "y")
+        X, y = validate_data(self, rows.X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        weights, keep = checked_weights(host_values(sample_weight, "sample_weight"), X)
         X, y = X[keep], np.asarray(y[keep], dtype=np.float64)
         targets = y.reshape(len(y), -1)
         spread = np.average((targets - np.average(targets, 0, weights)) ** 2, 0, weights)
@@ -57,9 +60,10 @@ class RegressorBase(MultiOutputMixin, RegressorMixin, KernelRidgeBase):
 
         problem = Problem(targets, weights, self.center, self.relative, criterion)
         self._check_output_scale()
-        fit = self._fit_ridge(X, problem, keep, loo=self.output_scale == "loo")
+        place = self._place(rows)
+        fit = self._fit_ridge(place, X, problem, keep, loo=self.output_scale == "loo")
         single = y.ndim == 1
-        self.dual_coef_ = fit.dual[:, 0] if single else fit.dual
+        self.dual_coef_ = rows.wrap(fit.dual[:, 0] if single else fit.dual)
         self.intercept_ = float(fit.mean[0]) if single else fit.mean
         scale = self._fitted_scale(problem, fit)
         self.output_scale_ = float(scale[0]) if single else scale
@@ -87,17 +91,19 @@ class RegressorBase(MultiOutputMixin, RegressorMixin, KernelRidgeBase):
         std : ndarray of the same shape
             Only if `return_std`.
         """
-        X = self._checked_samples(X)
-        single = self.dual_coef_.ndim == 1
-        values = self._values(X)
-        mean = values[:, 0] if single else values
+        rows, X = self._checked_samples(X)
+        place = self._place(rows, fitted=True)
+        values = self._values(place, X)
+        mean = rows.wrap(values[:, 0] if self.dual_coef_.ndim == 1 else values)
         if not return_std:
             return mean
+        with place.working("standard deviation"):
+            variance = self._variance(place, X)
         # Rounding can take the variance of a training sample below zero.
-        deviation = np.sqrt(np.maximum(self._variance(X), 0.0))
-        return mean, np.multiply.outer(deviation, self.output_scale_)
+        deviation = np.sqrt(np.maximum(variance, 0.0))
+        return mean, rows.wrap(np.multiply.outer(deviation, self.output_scale_))
 
-    def _variance(self, X: FloatArray) -> FloatArray:
+    def _variance(self, place: Place, X: FloatArray) -> FloatArray:
         """Return the variance at each sample, in units of the kernel."""
         raise NotImplementedError
 
@@ -155,6 +161,9 @@ class NTKRegressor(RegressorBase):
         (centred) targets: networks that start with outputs of the size of the targets.
     threads : int, default=None
         Threads for kernels; None is the package's default.
+    device : {"auto", "cpu", "cuda", "cuda:<number>"}, default=None
+        Where kernels are computed and solved; None is the package's default, "auto" is where the
+        samples are. On a CUDA device kernel, factor and eigenvectors stay there; this needs CuPy.
 
     Attributes
     ----------
@@ -179,6 +188,8 @@ class NTKRegressor(RegressorBase):
         optimistic, as the choice used it.
     candidates_ : list of (Network, alpha, loss)
         What was tried, one entry per network, with its best alpha.
+    device_ : str
+        Where the fit was computed.
     n_features_in_, feature_names_in_
         As everywhere in scikit-learn.
 
@@ -225,6 +236,7 @@ class NTKRegressor(RegressorBase):
         center: bool = True,
         output_scale: Any = "std",
         threads: int | None = None,
+        device: str | None = None,
     ) -> None:
         self.net = net
         self.alpha = alpha
@@ -234,17 +246,19 @@ class NTKRegressor(RegressorBase):
         self.center = center
         self.output_scale = output_scale
         self.threads = threads
+        self.device = device
 
-    def _variance(self, X: FloatArray) -> FloatArray:
-        tangent = self._gram(self.net_, self.X_fit_)
+    def _variance(self, place: Place, X: FloatArray) -> FloatArray:
+        tangent = self._gram(place, self.net_, self.X_fit_)
         system = KernelSystem(tangent, self.noise_ridge_, relative=False, overwrite=True)
-        start = np.asarray(self.net_.nngp(self.X_fit_, threads=self.threads))
+        start = self._gram(place, self.net_, self.X_fit_, kind="nngp")
         variance = np.array(self.net_.diag(X, kind="nngp"), dtype=np.float64)
-        for rows in self._batches(X):
-            cross = np.asarray(self.net_.nngp(X[rows], self.X_fit_, threads=self.threads))
+        for rows in self._batches(place, X):
+            cross = self._gram(place, self.net_, X[rows], self.X_fit_, kind="nngp")
             # Row i is T(x, X) inv(T + ridge): how the start at X enters the prediction at x.
-            effect = system.solve(self._gram(self.net_, X[rows], self.X_fit_).T).T
-            variance[rows] += np.einsum("ij,ij->i", effect, effect @ start - 2.0 * cross)
+            effect = system.solve(self._gram(place, self.net_, X[rows], self.X_fit_).T).T
+            change = place.xp.einsum("ij,ij->i", effect, effect @ start - 2.0 * cross)
+            variance[rows] += place.to_host(change)
         return variance
 
 
@@ -275,6 +289,9 @@ class NNGPRegressor(RegressorBase):
         square one. ``"std"`` is the root mean square of the (centred) targets.
     threads : int, default=None
         Threads for kernels; None is the package's default.
+    device : {"auto", "cpu", "cuda", "cuda:<number>"}, default=None
+        Where kernels are computed and solved; None is the package's default, "auto" is where the
+        samples are. On a CUDA device kernel, factor and eigenvectors stay there; this needs CuPy.
 
     Attributes
     ----------
@@ -287,6 +304,8 @@ class NNGPRegressor(RegressorBase):
         target, with one row per sample for an array alpha.
     loo_score_ : float
         Leave-one-out R^2 of the model in use, where leave-one-out was computed.
+    device_ : str
+        Where the fit was computed.
     n_features_in_, feature_names_in_
         As everywhere in scikit-learn.
 
@@ -328,6 +347,7 @@ class NNGPRegressor(RegressorBase):
         center: bool = True,
         output_scale: Any = "loo",
         threads: int | None = None,
+        device: str | None = None,
     ) -> None:
         self.net = net
         self.alpha = alpha
@@ -336,6 +356,7 @@ class NNGPRegressor(RegressorBase):
         self.center = center
         self.output_scale = output_scale
         self.threads = threads
+        self.device = device
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NNGPRegressor:
         """Fit the Gaussian process; see :meth:`NTKRegressor.fit`."""
@@ -343,11 +364,11 @@ class NNGPRegressor(RegressorBase):
         self.noise_variance_ = np.multiply.outer(self.ridge_, np.square(self.output_scale_))[()]
         return self
 
-    def _variance(self, X: FloatArray) -> FloatArray:
-        kernel = self._gram(self.net_, self.X_fit_)
+    def _variance(self, place: Place, X: FloatArray) -> FloatArray:
+        kernel = self._gram(place, self.net_, self.X_fit_)
         system = KernelSystem(kernel, self.noise_ridge_, relative=False, overwrite=True)
         variance = np.array(self.net_.diag(X, kind="nngp"), dtype=np.float64)
-        for rows in self._batches(X):
-            cross = self._gram(self.net_, X[rows], self.X_fit_)
-            variance[rows] -= system.quadratic_form(cross.T)
+        for rows in self._batches(place, X):
+            cross = self._gram(place, self.net_, X[rows], self.X_fit_)
+            variance[rows] -= place.to_host(system.quadratic_form(cross.T))
         return variance

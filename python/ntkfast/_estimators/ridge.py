@@ -1,13 +1,18 @@
-"""Fit kernel ridge regression to one kernel matrix, its ridge given or chosen by leave-one-out."""
+"""Fit kernel ridge regression to one kernel matrix, its ridge given or chosen by leave-one-out.
+
+The kernel and its factor stay where they are, on the host or on a CUDA device; what has one row per
+sample is on the host.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from .._kernel_matrix import FloatArray
+from .._kernel_matrix import FloatArray, host_values
 from .._selection import Deletion, KernelSpectrum, loo_residuals
 from ..errors import SingularKernelError
 from ..solvers import KernelSystem
@@ -39,12 +44,13 @@ class Problem:
     relative: bool
     criterion: Criterion
 
-    def unit(self, K: FloatArray) -> float:
+    def unit(self, K: Any) -> float:
         """Return what ridges are multiplied by."""
         if not self.relative:
             return 1.0
+        diagonal = host_values(K.diagonal(), "K")
         # Rows of zeros and no bias: every ridge gives the mean, none is relative to anything.
-        return float(np.average(K.diagonal(), weights=self.weights)) or 1.0
+        return float(np.average(diagonal, weights=self.weights)) or 1.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class RidgeFit:
     loss: float
 
 
-def fit_given(K: FloatArray, problem: Problem, alpha: float | FloatArray, *, loo: bool) -> RidgeFit:
+def fit_given(K: Any, problem: Problem, alpha: float | FloatArray, *, loo: bool) -> RidgeFit:
     """Fit with a given ridge by Cholesky; K is destroyed."""
     ridge = alpha * problem.unit(K)
     noise = ridge / problem.weights
@@ -94,17 +100,17 @@ def fit_given(K: FloatArray, problem: Problem, alpha: float | FloatArray, *, loo
     except SingularKernelError as error:
         raise SingularKernelError(f"alpha is too small for this kernel. {error}") from error
     deletion = Deletion(problem.targets, problem.center, problem.weights)
-    dual = system.solve(deletion.targets)
+    dual = host_values(system.solve(deletion.targets), "dual")
     if not loo:
         return RidgeFit(dual, deletion.mean, alpha, ridge, None, float("nan"))
     denominators = deletion.denominators(system.inverse_diagonal(), noise)
-    dual_one = system.solve(np.ones(system.n))
+    dual_one = host_values(system.solve(np.ones(system.n)), "dual")
     predictions = problem.targets - deletion.residuals(dual, dual_one, denominators)
     left_out = LeftOut(predictions, deletion.share * denominators)
     return RidgeFit(dual, deletion.mean, alpha, ridge, left_out, problem.criterion(predictions))
 
 
-def fit_loo(K: FloatArray, problem: Problem, alphas: FloatArray) -> RidgeFit:
+def fit_loo(K: Any, problem: Problem, alphas: FloatArray) -> RidgeFit:
     """Fit with the ridge of a grid whose leave-one-out predictions are best; K is destroyed."""
     ridges = alphas * problem.unit(K)
     spectrum = KernelSpectrum(K, problem.weights, overwrite=True)

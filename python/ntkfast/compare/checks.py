@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arrays import prepare
+from .._device import require_host
 from .._validate import got, require_finite
-from ..errors import DeviceError
 from ..network import Network
 
 __all__ = ["check_network", "fingerprint", "rows"]
@@ -26,8 +26,7 @@ def check_network(net: object) -> None:
 def rows(name: str, value: Any) -> NDArray[Any]:
     """Return samples in the rows of a finite NumPy array."""
     data = prepare(value)
-    if data.device is not None:
-        raise DeviceError(f"{name} is on cuda:{data.device}: copy it to the host")
+    require_host(name, data, "comparisons")
     if len(data.x) == 0:
         raise ValueError(f"{name} must hold at least one sample, got shape {data.x.shape}")
     require_finite(name, data.x)

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from .. import _memory
 from .._arrays import Prepared, prepare
+from .._device import require_host
 from .._text import one_line
 from .._validate import choice, got, require_finite, whole_number
-from ..errors import ArchitectureError, DeviceError
+from ..errors import ArchitectureError
 from ..layers import Dense
 from ..network import Network
 from ..predict.arguments import loss_weight
@@ -449,11 +450,7 @@ class FiniteNetwork(Trainable):
 
     def _data(self, X: Any, Z: Any = None) -> Prepared:
         data = prepare(X, Z)
-        if data.device is not None:
-            raise DeviceError(
-                f"X is on cuda:{data.device}, and finite networks are computed on the CPU: copy it "
-                "to the host"
-            )
+        require_host("X", data, "finite networks")
         for name, rows in (("X", data.x), ("Z", data.z)):
             if rows is not None:
                 require_finite(name, rows)
