@@ -28,26 +28,44 @@ endif()
 message(STATUS
   "ntkfast: CUDA ${NTKFAST_WITH_CUDA} ${CMAKE_CUDA_COMPILER} ${CMAKE_CUDA_ARCHITECTURES}")
 
-function(ntkfast_add_cuda_module)
-  file(GLOB sources CONFIGURE_DEPENDS
-    "${PROJECT_SOURCE_DIR}/src/cuda/*.cu" "${PROJECT_SOURCE_DIR}/src/cuda/*.cpp")
-  pybind11_add_module(_cuda MODULE ${sources})
-  # Plain C++ on top of the CUDA runtime: tests compile it without CUDA too.
-  set_source_files_properties("${PROJECT_SOURCE_DIR}/src/cuda/gram.cpp" PROPERTIES LANGUAGE CUDA)
-  target_include_directories(_cuda PRIVATE
+# Options of every target that compiles CUDA.
+function(ntkfast_cuda_options target)
+  target_include_directories(${target} PRIVATE
     "${PROJECT_SOURCE_DIR}/src/cuda" "${PROJECT_SOURCE_DIR}/src/cpp")
-  target_link_libraries(_cuda PRIVATE ntkfast_warnings)
+  target_link_libraries(${target} PRIVATE ntkfast_warnings)
   string(REPLACE ";" " " architectures "${CMAKE_CUDA_ARCHITECTURES}")
-  target_compile_definitions(_cuda PRIVATE NTKFAST_CUDA_ARCHITECTURES="${architectures}")
-  target_compile_features(_cuda PRIVATE cuda_std_20)
+  target_compile_definitions(${target} PRIVATE NTKFAST_CUDA_ARCHITECTURES="${architectures}")
+  target_compile_features(${target} PRIVATE cuda_std_20)
   # Static runtime, never the driver: the module imports on a machine that has neither.
-  set_target_properties(_cuda PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)
+  set_target_properties(${target} PROPERTIES
+    CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden)
   # Two architectures at a time; warnings of the host compiler as in the other files. The math
   # headers use constexpr functions of the standard library (numeric_limits).
-  target_compile_options(_cuda PRIVATE
+  target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CUDA>:--threads=2 --expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra>)
   if(NTKFAST_WERROR)
-    target_compile_options(_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>)
   endif()
+endfunction()
+
+# Kernels and host code without Python: for the extension and for the benchmark.
+function(ntkfast_add_cuda_objects)
+  set(folder "${PROJECT_SOURCE_DIR}/src/cuda")
+  file(GLOB kernels CONFIGURE_DEPENDS "${folder}/*.cu")
+  # Plain C++ on top of the CUDA runtime: tests compile it without CUDA too.
+  set(host "${folder}/gram.cpp" "${folder}/gram_product.cpp")
+  set_source_files_properties(${host} PROPERTIES LANGUAGE CUDA)
+  add_library(ntkfast_cuda OBJECT ${kernels} ${host})
+  ntkfast_cuda_options(ntkfast_cuda)
+endfunction()
+
+function(ntkfast_add_cuda_module)
+  file(GLOB sources CONFIGURE_DEPENDS
+    "${PROJECT_SOURCE_DIR}/src/cuda/register_*.cpp" "${PROJECT_SOURCE_DIR}/src/cuda/module.cpp")
+  # Bounds and scales of products: the one file of the core that is needed here.
+  list(APPEND sources "${PROJECT_SOURCE_DIR}/src/cpp/program/kernel_product.cpp")
+  pybind11_add_module(_cuda MODULE ${sources} $<TARGET_OBJECTS:ntkfast_cuda>)
+  ntkfast_cuda_options(_cuda)
+  set_target_properties(_cuda PROPERTIES LINKER_LANGUAGE CUDA)
   install(TARGETS _cuda DESTINATION ntkfast COMPONENT python)
 endfunction()

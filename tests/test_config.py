@@ -27,6 +27,7 @@ DEFAULTS = {
     "progress": False,
     "reuse_memory": True,
     "isa": "",
+    "precision": "ieee",
 }
 GIB = 1024**3
 
@@ -140,8 +141,8 @@ def test_a_bad_value_is_refused_and_changes_nothing(
 
 def test_an_unknown_setting_lists_the_known_ones() -> None:
     known = (
-        "no setting '?thread'?; known are device, isa, memory_budget, progress, reuse_memory, "
-        "threads"
+        "no setting '?thread'?; known are device, isa, memory_budget, precision, progress, "
+        "reuse_memory, threads"
     )
     with pytest.raises(AttributeError, match=known):
         nk.config.thread = 1

@@ -89,6 +89,29 @@ def gram(
 def spatial_cost(
     program: Program, n: int, m: int, itemsize: int, threads: int
 ) -> tuple[int, float, int]: ...
+
+class FloatOperator:
+    def __init__(
+        self,
+        program: Program,
+        x: NDArray[Any],
+        z: NDArray[Any] | None,
+        ntk: bool,
+        threads: int,
+        isa: str,
+    ) -> None: ...
+    def multiply(
+        self,
+        v: NDArray[Any],
+        transposed: bool,
+        progress: Callable[[int, int], None] | None,
+    ) -> NDArray[Any]: ...
+
+class DoubleOperator(FloatOperator): ...
+
+def operator_bytes(
+    program: Program, n: int, m: int, d: int, itemsize: int, threads: int, count: int
+) -> int: ...
 def device_job(
     program: Program,
     x: NDArray[Any],
@@ -96,6 +119,7 @@ def device_job(
     ntk: bool,
     threads: int,
     isa: str,
+    kind: int = 0,
 ) -> object: ...
 def device_job_bytes(program: Program, n: int, m: int, d: int, itemsize: int) -> int: ...
 def diag(

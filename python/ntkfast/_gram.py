@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from . import _core, _memory
 from ._arrays import Prepared, prepare
-from ._device import kernels_on, resolve_device
+from ._device import kernels_on, resolve_devices
 from ._device_arrays import to_cupy
 from ._gram_progress import gram_progress
 from ._resolution import program_for
@@ -51,7 +51,7 @@ def kernels_of(
     *,
     kind: str = ...,
     threads: int | None = ...,
-    device: str | None = ...,
+    device: str | tuple[str, ...] | list[str] | None = ...,
 ) -> dict[Key, Any]: ...
 
 
@@ -63,7 +63,7 @@ def kernels_of(
     *,
     kind: str = ...,
     threads: int | None = ...,
-    device: str | None = ...,
+    device: str | tuple[str, ...] | list[str] | None = ...,
 ) -> list[Any]: ...
 
 
@@ -74,7 +74,7 @@ def kernels_of(
     *,
     kind: str = "both",
     threads: int | None = None,
-    device: str | None = None,
+    device: str | tuple[str, ...] | list[str] | None = None,
 ) -> dict[Any, Any] | list[Any]:
     """Return the kernels of several networks from one pass over the pairs of rows.
 
@@ -93,7 +93,7 @@ def kernels_of(
         Which kernels; "both" gives `Kernels`.
     threads : int, optional
         Number of threads for this call.
-    device : {"auto", "cpu", "cuda", "cuda:<number>"}, optional
+    device : {"auto", "cpu", "cuda", "cuda:<number>", "cuda:all"} or tuple of them, optional
         Where to compute, for this call.
 
     Returns
@@ -139,7 +139,7 @@ def grams(
     nngp: bool,
     ntk: bool,
     threads: int | None,
-    device: str | None = None,
+    device: str | tuple[str, ...] | list[str] | None = None,
     resident: bool = False,
 ) -> list[Kernels]:
     """Return the kernels that are asked for, the other ones being None.
@@ -150,11 +150,11 @@ def grams(
     isa = resolve_isa()
     images = any(has_positions(net.layers) for net in nets)
     data = _prepared(X, Z, images)
-    index = resolve_device(device, data.device)
+    index = resolve_devices(device, data.device)
     if images and index is not None:
         raise DeviceError('kernels of images are computed on the CPU only: pass device="cpu"')
     if resident and index is not None:
-        data = data._replace(wrap=partial(to_cupy, index), device=index)
+        data = data._replace(wrap=partial(to_cupy, index[0]), device=index[0])
     if not nets:
         return []
     with translated(nets, data):

@@ -26,7 +26,7 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib")
 def engine(threads: int | None = None) -> dict[str, Any]:
     """Return what a kernel is computed with: device, instruction set, threads."""
     return {
-        "device": config.device if config.device.startswith("cuda") else "cpu",
+        "device": "cpu" if config.device in ("auto", "cpu") else config.device,
         "isa": resolve_isa() or _core.isa_available()[-1],
         "threads": resolve_threads(threads),
     }

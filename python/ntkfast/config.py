@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from . import _core
-from ._device import device_name
+from ._device import device_choice
 from ._validate import choice, flag, got, known, whole_number
 
-__all__ = ["Config", "config", "resolve_isa"]
+__all__ = ["Config", "config", "precision_name", "resolve_isa"]
 
 _UNITS = {"b": 1}
 for _power, _letter in enumerate("kmgt", start=1):
@@ -22,8 +22,17 @@ for _power, _letter in enumerate("kmgt", start=1):
     _UNITS[f"{_letter}ib"] = 1024**_power
 
 
-def _device(value: object) -> str:
-    return device_name("config.device", value)
+def _device(value: object) -> str | tuple[str, ...]:
+    return device_choice("config.device", value)
+
+
+def precision_name(name: str, value: object) -> str:
+    """Return the name of a precision, refusing what is none."""
+    return choice(name, value, ("ieee", "tf32x3", "tf32"))
+
+
+def _precision(value: object) -> str:
+    return precision_name("config.precision", value)
 
 
 def _threads(value: object) -> int | None:
@@ -69,6 +78,7 @@ _CHECKS: dict[str, Callable[[object], Any]] = {
     "progress": _progress,
     "reuse_memory": _reuse_memory,
     "isa": _isa,
+    "precision": _precision,
 }
 _DEFAULTS = {
     "device": "auto",
@@ -77,6 +87,7 @@ _DEFAULTS = {
     "progress": False,
     "reuse_memory": True,
     "isa": "",
+    "precision": "ieee",
 }
 
 # Overrides of the running context: threads and asyncio tasks do not see each other's.
@@ -93,9 +104,15 @@ class Config:
 
     Attributes
     ----------
-    device : {"auto", "cpu", "cuda", "cuda:<number>"}, default "auto"
-        Where kernels are computed; "auto" is where the arrays are. A CUDA device that cannot be
-        used raises `DeviceError`, which says why. The ``device`` argument of a call goes first.
+    device : {"auto", "cpu", "cuda", "cuda:<number>", "cuda:all"} or tuple, default "auto"
+        Where kernels are computed; "auto" is where the arrays are. "cuda:all", or a tuple such as
+        ("cuda:0", "cuda:1"), shares the work among devices, of rows in host memory. A CUDA device
+        that cannot be used raises `DeviceError`, which says why. The ``device`` argument of a call
+        goes first.
+    precision : {"ieee", "tf32x3", "tf32"}, default "ieee"
+        How a CUDA device multiplies float32 rows: in float32, or on tensor cores with every number
+        split in two, or rounded to 10 bits of mantissa; docs/cuda.md states the errors. The CPU,
+        and float64, are always "ieee".
     threads : int or None, default None
         None: ``NTKFAST_NUM_THREADS`` if set, else the cores this process may use (affinity,
         cgroup quota, ``OMP_NUM_THREADS``). The ``threads`` argument of a call goes first.
@@ -129,7 +146,8 @@ class Config:
     """
 
     if TYPE_CHECKING:
-        device: str
+        device: str | tuple[str, ...]
+        precision: str
         threads: int | None
         memory_budget: int | str | None
         progress: bool | Callable[[int, int], None] | None

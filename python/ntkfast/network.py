@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import _core, _variants, serialization
 from ._arrays import prepare
@@ -20,8 +20,11 @@ from .layers.spatial import refuse_positions
 
 if TYPE_CHECKING:
     from ._summary import Summary
+    from .operator import KernelOperator
 
 __all__ = ["Kernels", "Network", "repeat", "serial"]
+
+Devices: TypeAlias = str | tuple[str, ...] | list[str] | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,7 +93,7 @@ class Network:
         return serialization.to_dict(self)
 
     def ntk(
-        self, X: Any, Z: Any = None, *, threads: int | None = None, device: str | None = None
+        self, X: Any, Z: Any = None, *, threads: int | None = None, device: Devices = None
     ) -> Any:
         """Return the neural tangent kernel.
 
@@ -103,8 +106,8 @@ class Network:
             where Z equals X.
         threads : int, optional
             Number of threads for this call.
-        device : {"auto", "cpu", "cuda", "cuda:<number>"}, optional
-            Where to compute, for this call; "auto", the default of `ntkfast.config`, is where X is.
+        device : {"auto", "cpu", "cuda", "cuda:<number>", "cuda:all"} or tuple of them, optional
+            Where to compute, for this call, as in `ntkfast.config`; "auto" is where X is.
 
         Returns
         -------
@@ -129,7 +132,7 @@ class Network:
         return self._gram(X, Z, nngp=False, ntk=True, threads=threads, device=device).ntk
 
     def nngp(
-        self, X: Any, Z: Any = None, *, threads: int | None = None, device: str | None = None
+        self, X: Any, Z: Any = None, *, threads: int | None = None, device: Devices = None
     ) -> Any:
         """Return the covariance of the network's output at initialisation.
 
@@ -145,7 +148,7 @@ class Network:
         return self._gram(X, Z, nngp=True, ntk=False, threads=threads, device=device).nngp
 
     def kernels(
-        self, X: Any, Z: Any = None, *, threads: int | None = None, device: str | None = None
+        self, X: Any, Z: Any = None, *, threads: int | None = None, device: Devices = None
     ) -> Kernels:
         """Return both kernels, computed in one pass.
 
@@ -164,6 +167,50 @@ class Network:
         ((2, 2), True)
         """
         return self._gram(X, Z, nngp=True, ntk=True, threads=threads, device=device)
+
+    def operator(
+        self,
+        X: Any,
+        Z: Any = None,
+        *,
+        kind: str = "ntk",
+        threads: int | None = None,
+        device: Devices = None,
+        precision: str | None = None,
+    ) -> KernelOperator:
+        """Return a kernel as a linear operator: ``A @ V`` without the matrix.
+
+        Parameters
+        ----------
+        X, Z, threads, device
+            As for `ntk`; X and Z are read again in every product and must not be changed.
+        kind : {"ntk", "nngp"}, default "ntk"
+            Which kernel.
+        precision : {"ieee", "tf32x3", "tf32"}, optional
+            Instead of ``config.precision``, on a CUDA device.
+
+        Returns
+        -------
+        KernelOperator, shape (n, n) or (n, m)
+            A `scipy.sparse.linalg.LinearOperator`.
+
+        Raises
+        ------
+        TypeError, ValueError, DeviceError, MemoryBudgetError
+            As the class says; the memory is that of a product.
+
+        Examples
+        --------
+        >>> import numpy as np, ntkfast as nk
+        >>> A = nk.mlp(1).operator([[1.0, 0.0], [0.0, 1.0]])
+        >>> (A @ np.ones(2)).round(6)
+        array([1.159155, 1.159155])
+        """
+        from .operator import KernelOperator
+
+        return KernelOperator(
+            self, X, Z, kind=kind, threads=threads, device=device, precision=precision
+        )
 
     def summary(self, q: float = 1.0) -> Summary:
         """Return a table of what every layer does to a signal.

@@ -3,49 +3,16 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
-#include <optional>
 #include <string>
 
-#include "gram_kernel.hpp"
-#include "resources.hpp"
+#include "gram_inputs.hpp"
 #include "tile_sizes.hpp"
 
 namespace ntkfast::cuda {
 namespace {
 
 using device::DeviceOutput;
-using device::DeviceSide;
-using device::FlatOp;
-using device::FlatTable;
-using device::GramBlock;
-using device::HostJob;
-using device::HostSide;
-
-std::string gibibytes(std::int64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g GiB", static_cast<double>(bytes) / (1 << 30));
-  return text;
-}
-
-template <class T>
-std::int64_t side_bytes(const HostJob<T>& job, const HostSide<T>& side) {
-  const std::int64_t copies = side.rows == side.given ? 1 : 2;
-  const std::int64_t row = (copies * job.d + job.columns + 3) * sizeof(T) + sizeof(double);
-  return side.count * row;
-}
-
-template <class T>
-std::int64_t input_bytes(const HostJob<T>& job) {
-  std::int64_t bytes = side_bytes(job, job.left) + (job.symmetric ? 0 : side_bytes(job, job.right));
-  bytes += job.op_count * static_cast<std::int64_t>(sizeof(FlatOp)) +
-           job.constant_count * static_cast<std::int64_t>(sizeof(T));
-  for (int k = 0; k < job.table_count; ++k) {
-    bytes += job.tables[k].stride * job.tables[k].degree_t * static_cast<std::int64_t>(sizeof(T));
-  }
-  return bytes;
-}
 
 int matrix_count(int outputs, const GramSettings& settings) {
   return outputs * (int{settings.nngp} + int{settings.ntk});
@@ -60,78 +27,32 @@ std::int64_t stream_bytes(const HostJob<T>& job, const GramSettings& settings, s
     numbers += matrix_count(job.outputs, settings) * (job.symmetric ? 2 : 1) *
                std::min(edge, job.left.count) * std::min(edge, job.right.count);
   }
-  for (int k = 0; k < job.table_count; ++k) {
-    numbers += job.tables[k].stride * std::min(edge, job.left.count);
-  }
+  numbers += contracted_numbers(job, std::min(edge, job.left.count));
   return numbers * static_cast<std::int64_t>(sizeof(T));
 }
 
 // Chooses the edge of the blocks, or says what is missing.
 template <class T>
-std::int64_t plan_blocks(const HostJob<T>& job, const GramSettings& settings, bool staged) {
+std::int64_t plan_blocks(const HostJob<T>& job, const GramSettings& settings, int device,
+                         bool staged) {
   constexpr std::int64_t smallest = Shape<T>::kEdge;
-  std::size_t free_bytes = 0, total_bytes = 0;
-  NTKFAST_CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total_bytes));
+  const FreeMemory memory;
   const std::int64_t result = staged ? 0
                                      : matrix_count(job.outputs, settings) * job.left.count *
                                            job.right.count * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t fixed = input_bytes(job) + result + kReservedBytes;
-  const auto free = static_cast<std::int64_t>(free_bytes);
+  const auto free = static_cast<std::int64_t>(memory.free);
   std::int64_t edge = settings.block_edge > 0 ? settings.block_edge : kBlockEdge;
   edge = std::max(smallest, edge / smallest * smallest);
   const auto needed = [&] { return fixed + kStreams * stream_bytes(job, settings, edge, staged); };
   while (needed() > free && edge > smallest)
     edge = std::max(smallest, edge / 2 / smallest * smallest);
   if (needed() <= free) return edge;
-  throw OutOfMemory(
-      gibibytes(needed()) + " needed on CUDA device " + std::to_string(settings.device) + " (" +
-      gibibytes(input_bytes(job)) + " for the rows and their tables" +
-      (staged ? "" : ", " + gibibytes(result) + " for the results") + "), " + gibibytes(free) +
-      " of " + gibibytes(static_cast<std::int64_t>(total_bytes)) + " free");
-}
-
-template <class T>
-class SideBuffers {
- public:
-  SideBuffers(const HostJob<T>& job, const HostSide<T>& side)
-      : count_(side.count),
-        rows_(side.rows, side.count * job.d),
-        given_(side.given, side.rows == side.given ? 0 : side.count * job.d),
-        inverse_(side.inverse, side.count),
-        factor_(side.factor, side.count),
-        half_norm_(side.half_norm, side.count),
-        threshold_(side.threshold, side.count),
-        table_(side.table, side.count * job.columns) {}
-
-  DeviceSide<T> side() const {
-    return {rows_.data(),      given_.size() > 0 ? given_.data() : rows_.data(),
-            inverse_.data(),   factor_.data(),
-            half_norm_.data(), threshold_.data()};
-  }
-  const T* table() const { return table_.data(); }
-  std::int64_t count() const { return count_; }
-
- private:
-  std::int64_t count_;
-  DeviceBuffer<T> rows_, given_;
-  DeviceBuffer<double> inverse_;
-  DeviceBuffer<T> factor_, half_norm_, threshold_, table_;
-};
-
-// A block of the result: rows [i0, i0 + rows) and columns [j0, j0 + cols).
-struct Range {
-  std::int64_t i0, j0, rows, cols;
-};
-
-// Of a symmetric Gram those on and below the diagonal.
-std::vector<Range> make_blocks(std::int64_t n, std::int64_t m, std::int64_t edge, bool symmetric) {
-  std::vector<Range> blocks;
-  for (std::int64_t i0 = 0; i0 < n; i0 += edge) {
-    for (std::int64_t j0 = 0; j0 < (symmetric ? i0 + 1 : m); j0 += edge) {
-      blocks.push_back({i0, j0, std::min(edge, n - i0), std::min(edge, m - j0)});
-    }
-  }
-  return blocks;
+  throw OutOfMemory(gibibytes(needed()) + " needed on CUDA device " + std::to_string(device) +
+                    " (" + gibibytes(input_bytes(job)) + " for the rows and their tables" +
+                    (staged ? "" : ", " + gibibytes(result) + " for the results") + "), " +
+                    gibibytes(free) + " of " + gibibytes(static_cast<std::int64_t>(memory.total)) +
+                    " free");
 }
 
 // One launch in flight: its stream, and memory that the next one on it uses again.
@@ -140,65 +61,45 @@ struct Lane {
   DeviceBuffer<T> staging, mirror_staging;
   std::vector<DeviceOutput<T>> staged, mirrored;   // per output, into the two above
   DeviceBuffer<DeviceOutput<T>> outputs, mirrors;  // the same on the device
-  std::vector<DeviceBuffer<T>> contracted;
-  DeviceBuffer<FlatTable<T>> tables;
-  std::int64_t blocks = 0;  // in flight
-  Stream stream;            // last: nothing runs any more when the buffers are freed
+  Contracted<T> contracted;
+  bool busy = false;
+  Stream stream;  // last: nothing runs any more when the buffers are freed
 };
 
+// One device's share of a Gram matrix.
 template <class T>
 class Gram {
  public:
-  Gram(const HostJob<T>& job, const GramSettings& settings, std::int64_t edge)
-      : job_(job),
-        settings_(settings),
-        edge_(edge),
-        left_(job, job.left),
-        ops_(job.ops, job.op_count),
-        constants_(job.constants, job.constant_count) {
-    if (!job.symmetric) right_.emplace(job, job.right);
-    for (int k = 0; k < job.table_count; ++k) {
-      const PairTable<T>& table = job.tables[k];
-      coefficients_.emplace_back(table.coefficients,
-                                 static_cast<std::int64_t>(table.stride) * table.degree_t);
-    }
-  }
-
-  // results: on the device, or null to pass through staging memory to `host`.
-  void run(const std::vector<DeviceOutput<T>>* results, const std::vector<DeviceOutput<T>>* host) {
-    prepare(results);
-    compute_all(results != nullptr, host);
-  }
-
-  void prepare(const std::vector<DeviceOutput<T>>* results) {
+  // results: on the device, or null to pass through staging memory.
+  Gram(const HostJob<T>& job, const GramSettings& settings, int device, std::int64_t edge,
+       const std::vector<DeviceOutput<T>>* results)
+      : job_(job), settings_(settings), device_(device), edge_(edge), inputs_(job) {
     for (Lane<T>& lane : lanes_) prepare(lane, results);
     // Copies from ordinary memory return when it has been read, not when they have arrived, and our
     // streams do not wait for them.
     NTKFAST_CUDA_CHECK(cudaDeviceSynchronize());
   }
 
-  void compute_all(bool in_place, const std::vector<DeviceOutput<T>>* host) {
-    const auto blocks = make_blocks(job_.left.count, job_.right.count, edge_, job_.symmetric);
-    const auto total = static_cast<std::int64_t>(blocks.size());
-    std::int64_t done = 0;
-    const auto finish = [&](Lane<T>& lane) {
-      lane.stream.synchronize();
-      done += std::exchange(lane.blocks, 0);
-      if (settings_.monitor) settings_.monitor(done, total);
-    };
-    for (std::size_t k = 0; k < blocks.size(); ++k) {
-      Lane<T>& lane = lanes_[k % kStreams];
-      finish(lane);
-      compute(lane, blocks[k], in_place);
-      if (host != nullptr) copy(lane, blocks[k], *host);
-      lane.blocks = 1;
-    }
-    for (Lane<T>& lane : lanes_) finish(lane);
+  // The next launch, after the one before it on the same lane, of which it says whether there was
+  // any. host null: in place.
+  bool launch(std::size_t lane_index, const Range& range,
+              const std::vector<DeviceOutput<T>>* host) {
+    Lane<T>& lane = lanes_[lane_index];
+    const bool done = finish(lane_index);
+    NTKFAST_CUDA_CHECK(cudaSetDevice(device_));
+    compute(lane, range, host == nullptr);
+    if (host != nullptr) copy(lane, range, *host);
+    lane.busy = true;
+    return done;
+  }
+  // Whether there was anything to wait for.
+  bool finish(std::size_t lane_index) {
+    Lane<T>& lane = lanes_[lane_index];
+    lane.stream.synchronize();
+    return std::exchange(lane.busy, false);
   }
 
  private:
-  const SideBuffers<T>& right() const { return right_ ? *right_ : left_; }
-
   void prepare(Lane<T>& lane, const std::vector<DeviceOutput<T>>* results) {
     if (results != nullptr) {
       lane.outputs = {results->data(), job_.outputs};
@@ -210,14 +111,7 @@ class Gram {
         lane.mirrors = {lane.mirrored.data(), job_.outputs};
       }
     }
-    std::vector<FlatTable<T>> tables;
-    for (int k = 0; k < job_.table_count; ++k) {
-      PairTable<T> table = job_.tables[k];
-      table.coefficients = coefficients_[static_cast<std::size_t>(k)].data();
-      lane.contracted.emplace_back(table.stride * std::min(edge_, job_.left.count));
-      tables.push_back({table, lane.contracted.back().data()});
-    }
-    lane.tables = {tables.data(), job_.table_count};
+    lane.contracted = inputs_.make_contracted(std::min(edge_, job_.left.count));
   }
 
   // One block of every matrix that is wanted.
@@ -237,30 +131,8 @@ class Gram {
     return staged;
   }
 
-  void compute(Lane<T>& lane, const Range& range, bool in_place) {
-    const cudaStream_t stream = lane.stream.get();
-    for (int o = 0; o < job_.op_count; ++o) {
-      const FlatOp& op = job_.ops[o];
-      if (op.kind != OpKind::Table) continue;
-      const auto k = static_cast<std::size_t>(op.table);
-      PairTable<T> table = job_.tables[k];
-      table.coefficients = coefficients_[k].data();
-      const T* position = left_.table() + (op.column + kTablePosition) * job_.left.count + range.i0;
-      launch_contraction(table, position, range.rows, lane.contracted[k].data(), stream);
-    }
-    GramBlock<T> block{};
-    block.program = {ops_.data(),        job_.op_count,    constants_.data(),
-                     lane.tables.data(), left_.table(),    right().table(),
-                     job_.left.count,    job_.right.count, range.i0};
-    block.left = left_.side();
-    block.right = right().side();
-    block.d = job_.d;
-    block.i0 = range.i0;
-    block.j0 = range.j0;
-    block.rows = range.rows;
-    block.cols = range.cols;
-    block.symmetric = job_.symmetric;
-    block.lower = job_.symmetric && range.i0 == range.j0;
+  void compute(Lane<T>& lane, const Range& range, bool in_place) const {
+    GramBlock<T> block = inputs_.start(range, lane.contracted, lane.stream.get());
     block.outputs = lane.outputs.data();
     block.output_count = job_.outputs;
     if (in_place) {
@@ -274,7 +146,7 @@ class Gram {
       block.mirror_ld = range.rows;
       if (job_.symmetric) block.mirrors = block.lower ? block.outputs : lane.mirrors.data();
     }
-    launch_block(block, stream);
+    launch_block(block, lane.stream.get());
   }
 
   // Staged blocks to their places in the results on the host.
@@ -303,14 +175,32 @@ class Gram {
 
   const HostJob<T>& job_;
   const GramSettings& settings_;
+  int device_;
   std::int64_t edge_;
-  SideBuffers<T> left_;
-  std::optional<SideBuffers<T>> right_;  // empty: symmetric
-  DeviceBuffer<FlatOp> ops_;
-  DeviceBuffer<T> constants_;
-  std::vector<DeviceBuffer<T>> coefficients_;
+  Inputs<T> inputs_;
   std::array<Lane<T>, kStreams> lanes_;  // last: see Lane::stream
 };
+
+// Deals the blocks to the devices in turn, and on each to its lanes.
+template <class T>
+void compute_all(const HostJob<T>& job, const GramSettings& settings, std::int64_t edge,
+                 const std::vector<std::unique_ptr<Gram<T>>>& devices,
+                 const std::vector<DeviceOutput<T>>* host) {
+  const auto blocks = make_blocks(job.left.count, job.right.count, edge, job.symmetric);
+  const auto total = static_cast<std::int64_t>(blocks.size());
+  std::int64_t done = 0;
+  const auto count = [&](bool finished) {
+    done += finished ? 1 : 0;
+    if (settings.monitor) settings.monitor(done, total);
+  };
+  for (std::size_t k = 0; k < blocks.size(); ++k) {
+    const std::size_t lane = k / devices.size() % kStreams;
+    count(devices[k % devices.size()]->launch(lane, blocks[k], host));
+  }
+  for (std::size_t lane = 0; lane < kStreams; ++lane) {
+    for (const auto& device : devices) count(device->finish(lane));
+  }
+}
 
 // What lies in front of memory that allocate_pinned() returns: how it has to be freed.
 constexpr std::size_t kHeader = 256;
@@ -343,9 +233,18 @@ template <class T>
 void gram_to_host(const HostJob<T>& job, const std::vector<DeviceOutput<T>>& host,
                   const GramSettings& settings) {
   if (job.left.count == 0 || job.right.count == 0) return;
-  const DeviceGuard guard(settings.device);
-  const std::int64_t edge = plan_blocks(job, settings, true);
-  Gram<T>(job, settings, edge).run(nullptr, &host);
+  const DeviceGuard guard(settings.devices.front());
+  std::int64_t edge = kBlockEdge;
+  for (const int device : settings.devices) {
+    NTKFAST_CUDA_CHECK(cudaSetDevice(device));
+    edge = std::min(edge, plan_blocks(job, settings, device, true));
+  }
+  std::vector<std::unique_ptr<Gram<T>>> devices;
+  for (const int device : settings.devices) {
+    NTKFAST_CUDA_CHECK(cudaSetDevice(device));
+    devices.push_back(std::make_unique<Gram<T>>(job, settings, device, edge, nullptr));
+  }
+  compute_all(job, settings, edge, devices, &host);
 }
 
 namespace {
@@ -378,27 +277,31 @@ std::vector<DeviceOutput<T>> pointers(const std::vector<DeviceMatrices<T>>& matr
 
 template <class T>
 std::vector<DeviceMatrices<T>> gram_on_device(const HostJob<T>& job, const GramSettings& settings) {
-  const DeviceGuard guard(settings.device);
+  const int device = settings.devices.front();
+  const DeviceGuard guard(device);
   if (job.left.count == 0 || job.right.count == 0) return make_matrices(job, settings);
-  const std::int64_t edge = plan_blocks(job, settings, false);
+  const std::int64_t edge = plan_blocks(job, settings, device, false);
   const auto matrices = make_matrices(job, settings);
   const auto results = pointers(matrices);
-  Gram<T>(job, settings, edge).run(&results, nullptr);
+  std::vector<std::unique_ptr<Gram<T>>> one;
+  one.push_back(std::make_unique<Gram<T>>(job, settings, device, edge, &results));
+  compute_all<T>(job, settings, edge, one, nullptr);
   return matrices;
 }
 
 template <class T>
 std::vector<double> time_gram(const HostJob<T>& job, const GramSettings& settings, int repeats) {
-  const DeviceGuard guard(settings.device);
-  const std::int64_t edge = plan_blocks(job, settings, false);
+  const int device = settings.devices.front();
+  const DeviceGuard guard(device);
+  const std::int64_t edge = plan_blocks(job, settings, device, false);
   const auto matrices = make_matrices(job, settings);
   const auto results = pointers(matrices);
-  Gram<T> gram(job, settings, edge);
-  gram.prepare(&results);
+  std::vector<std::unique_ptr<Gram<T>>> one;
+  one.push_back(std::make_unique<Gram<T>>(job, settings, device, edge, &results));
   std::vector<double> seconds;
   for (int k = 0; k < repeats; ++k) {
     const auto start = std::chrono::steady_clock::now();
-    gram.compute_all(true, nullptr);
+    compute_all<T>(job, settings, edge, one, nullptr);
     seconds.push_back(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }

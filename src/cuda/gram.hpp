@@ -1,4 +1,4 @@
-// Gram matrices on one CUDA device, block by block. No CUDA header here: the bindings are plain
+// Gram matrices on CUDA devices, block by block. No CUDA header here: the bindings are plain
 // C++.
 #pragma once
 
@@ -14,7 +14,9 @@
 namespace ntkfast::cuda {
 
 struct GramSettings {
-  int device = 0;
+  // Blocks are dealt to all of them; results are those of one. What stays on a device takes the
+  // first.
+  std::vector<int> devices{0};
   bool nngp = true, ntk = true;
   std::int64_t block_edge = 0;  // rows and columns per launch; 0: as large as is useful and fits
   // Called on the calling thread with (blocks done, blocks in all); may throw to stop.

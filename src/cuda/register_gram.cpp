@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "bindings.hpp"
@@ -116,7 +117,7 @@ std::pair<Results, Results> on_device(const HostJob<T>& job, const GramSettings&
       results.emplace_back(std::nullopt);
     } else {
       results.emplace_back(py::cast(DeviceArray{std::move(memory), job.left.count, job.right.count,
-                                                sizeof(T) == 8, settings.device}));
+                                                sizeof(T) == 8, settings.devices.front()}));
     }
   };
   for (auto& each : matrices) {
@@ -131,9 +132,19 @@ std::pair<Results, Results> run(const HostJob<T>& job, const GramSettings& setti
   return host ? to_host(job, settings) : on_device(job, settings);
 }
 
-std::pair<Results, Results> gram(const py::capsule& job, bool nngp, bool ntk, int device, bool host,
-                                 std::int64_t block_edge, const py::object& progress) {
-  const GramSettings settings{device, nngp, ntk, block_edge, make_monitor(progress)};
+// One device, or several that share the blocks of a result in host memory.
+using Devices = std::variant<int, std::vector<int>>;
+
+std::vector<int> device_list(const Devices& devices) {
+  const int* const one = std::get_if<int>(&devices);
+  std::vector<int> list = one != nullptr ? std::vector<int>{*one} : std::get<1>(devices);
+  if (list.empty()) throw py::value_error("no device");
+  return list;
+}
+
+std::pair<Results, Results> gram(const py::capsule& job, bool nngp, bool ntk, const Devices& device,
+                                 bool host, std::int64_t block_edge, const py::object& progress) {
+  const GramSettings settings{device_list(device), nngp, ntk, block_edge, make_monitor(progress)};
   if (const auto* single = ntkfast::device::job_in_capsule<float>(job)) {
     return run(*single, settings, host);
   }
@@ -145,7 +156,7 @@ std::pair<Results, Results> gram(const py::capsule& job, bool nngp, bool ntk, in
 
 std::vector<double> time_gram(const py::capsule& job, bool nngp, bool ntk, int device,
                               int repeats) {
-  const GramSettings settings{device, nngp, ntk, 0, {}};
+  const GramSettings settings{{device}, nngp, ntk, 0, {}};
   const auto* single = ntkfast::device::job_in_capsule<float>(job);
   const auto* twofold = ntkfast::device::job_in_capsule<double>(job);
   if (single == nullptr && twofold == nullptr) {

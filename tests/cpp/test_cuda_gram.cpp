@@ -21,7 +21,16 @@
 namespace ntkfast::cuda {
 
 template <class T>
-void launch_block(const device::GramBlock<T>& block, cudaStream_t) {
+void launch_block(const device::GramBlock<T>& block, cudaStream_t stream) {
+  // A launch on the stream of another device fails, and reading its memory is slow at best.
+  const auto& state = fake_cuda::state();
+  CHECK(state.stream_devices.at(stream) == state.current);
+  for (const void* read :
+       {static_cast<const void*>(block.left.rows), static_cast<const void*>(block.right.threshold),
+        static_cast<const void*>(block.program.ops),
+        static_cast<const void*>(block.program.right)}) {
+    CHECK(state.device_of(read) == state.current);
+  }
   emulated::launch(block);
 }
 

@@ -48,10 +48,11 @@ std::vector<FlatTable<T>> contract(const HostJob<T>& job, std::int64_t i0, std::
 // Both kernels of all outputs in blocks of `edge` rows and columns.
 template <class T>
 Kernels<T> emulate(const Program& program, const std::vector<T>& x, const std::vector<T>* z,
-                   std::int64_t d, std::int64_t edge) {
+                   std::int64_t d, std::int64_t edge, ProductKind kind = ProductKind::Plain) {
   const auto n = static_cast<std::int64_t>(x.size()) / d;
   const auto m = z == nullptr ? n : static_cast<std::int64_t>(z->size()) / d;
-  const GramJob<T> owner(program, x.data(), n, z == nullptr ? nullptr : z->data(), m, d, true, {});
+  const GramJob<T> owner(program, x.data(), n, z == nullptr ? nullptr : z->data(), m, d, true,
+                         GramJobOptions{1, "", {}, kind});
   const HostJob<T> job = owner.job();
   Kernels<T> result{n, m, {}, {}};
   const std::vector<T> empty(static_cast<std::size_t>(n * m), std::numeric_limits<T>::quiet_NaN());
@@ -67,7 +68,7 @@ Kernels<T> emulate(const Program& program, const std::vector<T>& x, const std::v
     const auto tables = contract(job, i0, std::min(n, i0 + edge), contracted);
     for (std::int64_t j0 = 0; j0 < m && (!job.symmetric || j0 <= i0); j0 += edge) {
       emulated::launch(GramBlock<T>{{job.ops, job.op_count, job.constants, tables.data(),
-                                     job.left.table, job.right.table, n, m, i0},
+                                     job.left.table, job.right.table, n, m, i0, job.chain},
                                     device_side(job.left),
                                     device_side(job.right),
                                     d,
@@ -83,7 +84,9 @@ Kernels<T> emulate(const Program& program, const std::vector<T>& x, const std::v
                                     i0 * m + j0,
                                     m,
                                     j0 * m + i0,
-                                    m});
+                                    m,
+                                    kind,
+                                    {}});
     }
   }
   return result;
@@ -92,8 +95,8 @@ Kernels<T> emulate(const Program& program, const std::vector<T>& x, const std::v
 // The budget of the Gram tests against the textbook recursion in extended precision, and symmetry.
 template <class T>
 void check(const Program& program, const std::vector<T>& x, const std::vector<T>* z, std::int64_t d,
-           std::int64_t edge) {
-  const Kernels<T> got = emulate(program, x, z, d, edge);
+           std::int64_t edge, ProductKind kind = ProductKind::Plain) {
+  const Kernels<T> got = emulate(program, x, z, d, edge, kind);
   CHECK(gram_case::worst_error(program, x, z, d, got, 3) <= 1);
   if (z != nullptr) return;
   for (const auto& k : got.nngp) CHECK(gram_case::is_symmetric(k, got.n));
@@ -119,6 +122,16 @@ TEST_CASE_TEMPLATE("sizes around a tile, a depth and a chunk", T, float, double)
       CAPTURE(d);
       check<T>(program, gram_case::rows<T>(n, d, 3, true), nullptr, d, 1000);
     }
+  }
+}
+
+TEST_CASE_TEMPLATE("tensor cores hold the same budget", T, float, double) {
+  const ProductKind kind = sizeof(T) == 4 ? ProductKind::Tf32x3 : ProductKind::Tensor;
+  for (const std::int64_t d : {1, 7, 8, 21}) {
+    const auto x = gram_case::rows<T>(71, d, 1, true), z = gram_case::rows<T>(39, d, 2, true);
+    CAPTURE(d);
+    check<T>(gram_case::network("relu"), x, nullptr, d, 1000, kind);
+    check<T>(gram_case::network("relu with bias"), x, &z, d, 1000, kind);
   }
 }
 

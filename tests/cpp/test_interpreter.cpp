@@ -68,10 +68,10 @@ Results<T> with_loops(const Program& program, const RowTables<T>& table, std::in
   return results;
 }
 
-// The same with the interpreter.
+// The same with the interpreter; `chained`: by its path for chains, where the program is one.
 template <class T>
 Results<T> interpreted(const Program& program, const RowTables<T>& table, std::int64_t i,
-                       std::int64_t j, bool ntk) {
+                       std::int64_t j, bool ntk, bool chained = false) {
   const FlatProgram<T> flat = flatten<T>(program, ntk);
   std::vector<FlatTable<T>> tables;
   std::vector<std::vector<T>> contracted;
@@ -99,7 +99,8 @@ Results<T> interpreted(const Program& program, const RowTables<T>& table, std::i
                          table.column(0, 0),
                          table.rows(),
                          table.rows(),
-                         0};
+                         0,
+                         chained ? flat.chain : Chain::None};
   Results<T> results;
   const auto outputs = static_cast<std::size_t>(program.outputs);
   results.nngp.resize(outputs * kDeficits.size());
@@ -124,6 +125,9 @@ double worst_difference(const Program& program, bool ntk, const std::vector<doub
     for (std::int64_t j = 0; j < count; ++j) {
       const Results<T> expected = with_loops(program, table, i, j, ntk);
       const Results<T> got = interpreted(program, table, i, j, ntk);
+      const Results<T> chained = interpreted(program, table, i, j, ntk, true);
+      CHECK(chained.nngp == got.nngp);
+      CHECK(chained.ntk == got.ntk);
       for (int k = 0; k < program.outputs; ++k) {
         const auto compare = [&](const std::vector<T>& a, const std::vector<T>& b, const T* diag) {
           for (std::size_t v = 0; v < kDeficits.size(); ++v) {
@@ -248,4 +252,20 @@ TEST_CASE("more values alive than a device keeps are refused") {
   const Program program = builder.build();
   REQUIRE(program.slots > kMaxSlots);
   CHECK_THROWS_AS(flatten<float>(program, true), ntkfast::ArchitectureError);
+}
+
+TEST_CASE("chains are programs of one kind of activation in a row") {
+  using ntkfast::device::Chain;
+  const auto chain = [](const char* name) {
+    return flatten<float>(gram_case::network(name), true).chain;
+  };
+  for (const char* name : {"relu", "relu with bias", "leaky", "abs", "only the readout"}) {
+    CAPTURE(name);
+    CHECK(chain(name) == Chain::AbRelu);
+  }
+  CHECK(chain("erf") == Chain::Erf);
+  for (const char* name : {"mixed", "every depth", "branches", "residual", "joins", "standard"}) {
+    CAPTURE(name);
+    CHECK(chain(name) == Chain::None);
+  }
 }

@@ -62,6 +62,20 @@ void multiply_by_own_transpose(int n, int k, const double* a, int lda, bool accu
   (kRowMajor, kLower, kNoTranspose, n, k, 1.0, a, lda, accumulate ? 1.0 : 0.0, c, ldc);
 }
 
+void multiply_by_block(bool transpose, int m, int n, int k, const float* a, int lda, const float* b,
+                       int ldb, float* c, int ldc) {
+  NTKFAST_BLAS(cblas_sgemm)
+  (kRowMajor, transpose ? kTranspose : kNoTranspose, kNoTranspose, m, n, k, 1.0F, a, lda, b, ldb,
+   0.0F, c, ldc);
+}
+
+void multiply_by_block(bool transpose, int m, int n, int k, const double* a, int lda,
+                       const double* b, int ldb, double* c, int ldc) {
+  NTKFAST_BLAS(cblas_dgemm)
+  (kRowMajor, transpose ? kTranspose : kNoTranspose, kNoTranspose, m, n, k, 1.0, a, lda, b, ldb,
+   0.0, c, ldc);
+}
+
 void use_single_threaded_blas() {
   static std::once_flag once;
   std::call_once(once, [] {

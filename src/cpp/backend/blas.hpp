@@ -17,6 +17,12 @@ void multiply_by_own_transpose(int n, int k, const float* a, int lda, bool accum
 void multiply_by_own_transpose(int n, int k, const double* a, int lda, bool accumulate, double* c,
                                int ldc);
 
+// c(m x n) = op(a) b with op(a) m x k and b k x n, all row-major; op transposes where asked to.
+void multiply_by_block(bool transpose, int m, int n, int k, const float* a, int lda, const float* b,
+                       int ldb, float* c, int ldc);
+void multiply_by_block(bool transpose, int m, int n, int k, const double* a, int lda,
+                       const double* b, int ldb, double* c, int ldc);
+
 // Keeps BLAS on one thread per caller, because tiles are already dealt to threads. Called once
 // before the first product; touches only the copy of BLAS that this library links.
 void use_single_threaded_blas();

@@ -8,4 +8,5 @@ void register_program(pybind11::module_& module);
 void register_table(pybind11::module_& module);
 void register_gram(pybind11::module_& module);
 void register_device(pybind11::module_& module);
+void register_operator(pybind11::module_& module);
 void register_info(pybind11::module_& module);

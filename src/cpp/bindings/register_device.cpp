@@ -30,7 +30,7 @@ struct OwnedJob {
 
 template <class T>
 py::capsule device_job(const py::object& program, const Rows<T>& x, const std::optional<Rows<T>>& z,
-                       bool ntk, int threads, const std::string& isa) {
+                       bool ntk, int threads, const std::string& isa, int kind) {
   const py::ssize_t n = x.shape(0), d = x.shape(1), m = z ? z->shape(0) : n;
   if (z && z->shape(1) != d) throw py::value_error("x and z must have the same number of columns");
   auto owned = std::make_unique<OwnedJob<T>>();
@@ -48,7 +48,8 @@ py::capsule device_job(const py::object& program, const Rows<T>& x, const std::o
     const py::gil_scoped_release release;
     owned->owner = std::make_unique<ntkfast::device::GramJob<T>>(
         network, rows_x, n, rows_z, m, d, ntk,
-        ntkfast::device::GramJobOptions{threads, isa, monitor});
+        ntkfast::device::GramJobOptions{threads, isa, monitor,
+                                        static_cast<ntkfast::device::ProductKind>(kind)});
     owned->job = owned->owner->job();
   }
   // The capsule points to the job, its context to what owns it.
@@ -64,7 +65,8 @@ py::capsule device_job(const py::object& program, const Rows<T>& x, const std::o
 template <class T>
 void register_for_dtype(py::module_& module) {
   module.def("device_job", &device_job<T>, py::arg("program"), py::arg("x").noconvert(),
-             py::arg("z").noconvert(), py::arg("ntk"), py::arg("threads"), py::arg("isa"));
+             py::arg("z").noconvert(), py::arg("ntk"), py::arg("threads"), py::arg("isa"),
+             py::arg("kind") = 0);
 }
 
 }  // namespace

@@ -20,6 +20,14 @@ constexpr int kGrid = 64;
 template <class T>
 constexpr double kTolerance = std::is_same_v<T, float> ? 6e-7 : 3e-13;
 
+// The less exact products of tensor cores cost more everywhere: only what a kink makes of that is
+// undone. With a smaller tolerance whole matrices would be computed from their rows.
+template <class T>
+double tolerance_of(device::ProductKind kind, double flat_error) {
+  if (kind == device::ProductKind::Tf32x3) return 5 * kTolerance<T>;
+  return kind == device::ProductKind::Tf32 ? std::max(1e-3, 3 * flat_error) : kTolerance<T>;
+}
+
 // Error of a product v.v' of length d: a part in |v||v'| for terms of both signs, and a part in
 // |v.v'| for partial sums that grow steadily, within the blocks of about 512 terms that BLAS uses
 // and once more over the blocks. The largest of 8 million errors at d = 784 is 10 u with positive
@@ -33,10 +41,18 @@ struct ProductError {
   }
 };
 
+// Tensor cores cut off what does not fit into a sum, of at most 128 terms here: with positive terms
+// up to 22 u, whatever the length (3,000 pairs each of d = 64, 784, 3072, emulated). Rounding to 10
+// bits of mantissa costs up to 32500 u / sqrt(d) on dense rows (same pairs), and never more than
+// 2^14 u.
 template <class T>
-ProductError product_error(std::int64_t d) {
+ProductError product_error(std::int64_t d, device::ProductKind kind) {
   const double u = 0.5 * static_cast<double>(std::numeric_limits<T>::epsilon());
   const double length = static_cast<double>(d);
+  if (kind == device::ProductKind::Tf32x3) return {6 * u, 20 * u};
+  if (kind == device::ProductKind::Tf32) {
+    return {std::min(16384.0, 32768 / std::sqrt(length)) * u, 20 * u};
+  }
   return {4 * u, u * (std::sqrt(std::min(length, 512.0)) + std::sqrt(length / 512)) / 3};
 }
 
@@ -107,8 +123,9 @@ double largest_half_norm(const InputRows<T>& rows) {
 
 template <class T>
 RepairPolicy choose_repair(const Program& program, const InputRows<T>& x, const InputRows<T>& z,
-                           std::int64_t d) {
-  const ProductError error = product_error<T>(d);
+                           std::int64_t d, device::ProductKind kind) {
+  const ProductError error = product_error<T>(d, kind);
+  const double tolerance = tolerance_of<T>(kind, error.flat);
   RepairPolicy policy{0, error.flat + error.growing};
   const double square = 2 * std::max(largest_half_norm(x), largest_half_norm(z));
   if (square == 0) return policy;
@@ -123,8 +140,8 @@ RepairPolicy choose_repair(const Program& program, const InputRows<T>& x, const 
   for (const double p : roots) {
     for (const auto& response : respond(program, p, grid)) {
       critical =
-          std::max({critical, critical_deficit(response.nngp, grid, error, square, kTolerance<T>),
-                    critical_deficit(response.ntk, grid, error, square, kTolerance<T>)});
+          std::max({critical, critical_deficit(response.nngp, grid, error, square, tolerance),
+                    critical_deficit(response.ntk, grid, error, square, tolerance)});
     }
   }
   const double largest = policy.roundoff * square;
@@ -145,9 +162,9 @@ std::vector<T> RepairPolicy::thresholds(const InputRows<T>& rows) const {
 }
 
 template RepairPolicy choose_repair(const Program&, const InputRows<float>&,
-                                    const InputRows<float>&, std::int64_t);
+                                    const InputRows<float>&, std::int64_t, device::ProductKind);
 template RepairPolicy choose_repair(const Program&, const InputRows<double>&,
-                                    const InputRows<double>&, std::int64_t);
+                                    const InputRows<double>&, std::int64_t, device::ProductKind);
 template std::vector<float> RepairPolicy::thresholds(const InputRows<float>&) const;
 template std::vector<double> RepairPolicy::thresholds(const InputRows<double>&) const;
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cpu/input_rows.hpp"
+#include "device/product_kind.hpp"
 #include "program/program.hpp"
 
 namespace ntkfast::cpu {
@@ -24,8 +25,9 @@ struct RepairPolicy {
   std::vector<T> thresholds(const InputRows<T>& rows) const;
 };
 
+// kind: how the product is made, which decides its error and what it may cost.
 template <class T>
 RepairPolicy choose_repair(const Program& program, const InputRows<T>& x, const InputRows<T>& z,
-                           std::int64_t d);
+                           std::int64_t d, device::ProductKind kind = device::ProductKind::Plain);
 
 }  // namespace ntkfast::cpu

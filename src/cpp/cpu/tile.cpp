@@ -4,8 +4,16 @@
 #include <cmath>
 
 #include "backend/blas.hpp"
+#include "cpu/tile_product.hpp"
 
 namespace ntkfast::cpu {
+
+template <class T>
+bool TileSink<T>::wants_ntk() const {
+  if (product != nullptr) return product->ntk();
+  return std::any_of(outputs.begin(), outputs.end(),
+                     [](const auto& out) { return out.ntk != nullptr; });
+}
 
 template <class T>
 TileWorker<T>::TileWorker(const GramContext<T>& context)
@@ -79,16 +87,26 @@ void TileWorker<T>::repair(std::int64_t i, std::int64_t j0, int cols, T* s) {
 }
 
 template <class T>
-void TileWorker<T>::write_outputs(const BoundOp<T>& op, const TileRow<T>& row, int strip_row) {
-  const auto& out = context_.outputs[static_cast<std::size_t>(op.output)];
+T* TileWorker<T>::destination(int output, bool ntk, const Strip& strip_range, int r) {
+  if (const TileProduct<T>* product = context_.sink.product; product != nullptr) {
+    const bool wanted = output == 0 && ntk == product->ntk();
+    return wanted ? product_.get() + r * product_stride_ + strip_range.c0 : nullptr;
+  }
+  const auto& out = context_.sink.outputs[static_cast<std::size_t>(output)];
+  if ((ntk ? out.ntk : out.nngp) == nullptr) return nullptr;
+  return strip(output, ntk) + (r - strip_range.r0) * kStripStride;
+}
+
+template <class T>
+void TileWorker<T>::write_outputs(const BoundOp<T>& op, const TileRow<T>& row,
+                                  const Strip& strip_range, int r) {
   const T root = op.root_left[row.i];
   const T* roots = op.root_right + row.j0;
-  if (out.nngp != nullptr) {
-    context_.kernels.write_nngp(row.s[op.step.in], op.signed_rho, root, roots, row.n,
-                                strip(op.output, false) + strip_row * kStripStride);
+  if (T* const nngp = destination(op.output, false, strip_range, r); nngp != nullptr) {
+    context_.kernels.write_nngp(row.s[op.step.in], op.signed_rho, root, roots, row.n, nngp);
   }
-  if (out.ntk == nullptr) return;
-  T* ntk = strip(op.output, true) + strip_row * kStripStride;
+  T* const ntk = destination(op.output, true, strip_range, r);
+  if (ntk == nullptr) return;
   if (op.has_ntk) {
     context_.kernels.write_ntk(row.tau[op.step.in], root, roots, row.n, ntk);
   } else {
@@ -96,10 +114,22 @@ void TileWorker<T>::write_outputs(const BoundOp<T>& op, const TileRow<T>& row, i
   }
 }
 
+// K and T of the row with itself come from the row tables: they never went through rho.
+template <class T>
+void TileWorker<T>::write_same_sample(int output, std::int64_t table_row, int at,
+                                      const Strip& strip_range, int r) {
+  if (T* const nngp = destination(output, false, strip_range, r); nngp != nullptr) {
+    nngp[at] = context_.table_x.nngp_diagonal(output)[table_row];
+  }
+  if (T* const ntk = destination(output, true, strip_range, r); ntk != nullptr) {
+    ntk[at] = context_.table_x.ntk_diagonal(output)[table_row];
+  }
+}
+
 template <class T>
 void TileWorker<T>::compute_row(const TileRange& tile, const Strip& strip_range, int r) {
   const std::int64_t i = tile.i0 + r, j0 = tile.j0 + strip_range.c0;
-  const int cols = row_length(tile, strip_range, r), strip_row = r - strip_range.r0;
+  const int cols = row_length(tile, strip_range, r);
   const bool same_sample = context_.symmetric && j0 + cols - 1 == i;
   T* s = s_[static_cast<std::size_t>(context_.program.values[0].slot)];
   const T* product = product_.get() + r * product_stride_ + strip_range.c0;
@@ -115,12 +145,8 @@ void TileWorker<T>::compute_row(const TileRange& tile, const Strip& strip_range,
       op.step.run(op.step, row);
       continue;
     }
-    write_outputs(op, row, strip_row);
-    if (!same_sample) continue;
-    // K and T of the row with itself come from the row tables: they never went through rho.
-    const int at = strip_row * kStripStride + cols - 1;
-    strip(op.output, false)[at] = context_.table_x.nngp_diagonal(op.output)[table_row];
-    strip(op.output, true)[at] = context_.table_x.ntk_diagonal(op.output)[table_row];
+    write_outputs(op, row, strip_range, r);
+    if (same_sample) write_same_sample(op.output, table_row, cols - 1, strip_range, r);
   }
 }
 
@@ -149,10 +175,30 @@ void TileWorker<T>::store_matrix(const T* values, T* out, const TileRange& tile,
 template <class T>
 void TileWorker<T>::store(const TileRange& tile, const Strip& strip_range) {
   for (int k = 0; k < context_.program.outputs; ++k) {
-    const auto& out = context_.outputs[static_cast<std::size_t>(k)];
+    const auto& out = context_.sink.outputs[static_cast<std::size_t>(k)];
     if (out.nngp != nullptr) store_matrix(strip(k, false), out.nngp, tile, strip_range);
     if (out.ntk != nullptr) store_matrix(strip(k, true), out.ntk, tile, strip_range);
   }
+}
+
+// The tile, in place of its product, by the vectors that its rows and columns meet.
+template <class T>
+void TileWorker<T>::multiply_by_vectors(const TileRange& tile) {
+  TileProduct<T>& product = *context_.sink.product;
+  int mirrored = tile.cols;
+  if (context_.symmetric && tile.j0 + tile.cols == tile.i0 + tile.rows) {
+    // Of the square on the diagonal the upper half is the lower one.
+    mirrored = static_cast<int>(tile.i0 - tile.j0);
+    T* const square = product_.get() + mirrored;
+    for (int r = 0; r < tile.rows; ++r) {
+      for (int c = 0; c < r; ++c) square[c * product_stride_ + r] = square[r * product_stride_ + c];
+    }
+  }
+  if (!sums_) {
+    const int edge = std::max(context_.grid.rows, context_.grid.cols);
+    sums_ = aligned_array<T>(static_cast<std::size_t>(edge * kVectorsAtOnce));
+  }
+  product.add(tile, mirrored, product_.get(), product_stride_, sums_.get());
 }
 
 template <class T>
@@ -166,12 +212,15 @@ void TileWorker<T>::run(const TileRange& tile, Tasks& tasks, int worker) {
         continue;  // upper triangle
       tasks.checkpoint(worker);
       for (int r = r0; r < r0 + strip_range.rows; ++r) compute_row(tile, strip_range, r);
-      store(tile, strip_range);
+      if (context_.sink.product == nullptr) store(tile, strip_range);
     }
   }
+  if (context_.sink.product != nullptr) multiply_by_vectors(tile);
   context_.kernels.finish_stores();
 }
 
+template struct TileSink<float>;
+template struct TileSink<double>;
 template class TileWorker<float>;
 template class TileWorker<double>;
 

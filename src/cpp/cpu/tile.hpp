@@ -47,6 +47,19 @@ struct SideNumbers {
   }
 };
 
+template <class T>
+class TileProduct;
+
+// What becomes of finished tiles: they are stored, every output at its pointers, or one kernel of
+// the first output is multiplied by vectors and forgotten.
+template <class T>
+struct TileSink {
+  std::vector<GramOutput<T>> outputs;  // empty for a product
+  TileProduct<T>* product;             // null: tiles are stored
+
+  bool wants_ntk() const;
+};
+
 // All that is common to the tiles of one Gram matrix.
 template <class T>
 struct GramContext {
@@ -60,7 +73,7 @@ struct GramContext {
   const RowTables<T>& table_x;
   std::int64_t slab_x, slab_z;  // first rows that the tables hold
   std::vector<BoundOp<T>> ops;
-  const std::vector<GramOutput<T>>& outputs;
+  const TileSink<T>& sink;
   std::int64_t ld;  // columns of the results
   TileGrid grid;
   bool panels_at_hand;  // no panel has to be centred on the way
@@ -98,15 +111,20 @@ class TileWorker {
   void multiply(const TileRange& tile, Tasks& tasks, int worker);
   void compute_row(const TileRange& tile, const Strip& strip, int r);
   void repair(std::int64_t i, std::int64_t j0, int cols, T* s);
-  void write_outputs(const BoundOp<T>& op, const TileRow<T>& row, int strip_row);
+  // Where row r of a strip of one kernel goes: to a strip that will be stored, or over the product
+  // of the tile that will be multiplied. Null where that kernel is not wanted.
+  T* destination(int output, bool ntk, const Strip& strip, int r);
+  void write_outputs(const BoundOp<T>& op, const TileRow<T>& row, const Strip& strip, int r);
+  void write_same_sample(int output, std::int64_t table_row, int at, const Strip& strip, int r);
   void store(const TileRange& tile, const Strip& strip);
+  void multiply_by_vectors(const TileRange& tile);
   void store_matrix(const T* values, T* out, const TileRange& tile, const Strip& strip);
   T* strip(int output, bool ntk) {
     return strips_.get() + (2 * output + (ntk ? 1 : 0)) * kStripRows * kStripStride;
   }
 
   const GramContext<T>& context_;
-  AlignedArray<T> product_, slots_, strips_, panel_x_, panel_z_;
+  AlignedArray<T> product_, slots_, strips_, panel_x_, panel_z_, sums_;
   std::vector<T*> s_, tau_;
   int product_stride_;
   unsigned char flags_[kRowLength];

@@ -7,6 +7,29 @@
 #include "program/step_plan.hpp"
 
 namespace ntkfast::device {
+namespace {
+
+// Every op reads what the one before it has written.
+Chain chain_of(const std::vector<FlatOp>& ops) {
+  Chain chain = Chain::None;
+  int last = 0;
+  for (const FlatOp& op : ops) {
+    if (op.in != last) return Chain::None;
+    if (op.kind == OpKind::Activation) {
+      const Chain own = op.activation == Activation::ABRelu ? Chain::AbRelu
+                        : op.activation == Activation::Erf  ? Chain::Erf
+                                                            : Chain::None;
+      if (own == Chain::None || (chain != Chain::None && own != chain)) return Chain::None;
+      chain = own;
+    } else if (op.kind != OpKind::Dense && op.kind != OpKind::Output) {
+      return Chain::None;
+    }
+    if (op.kind != OpKind::Output) last = op.out;
+  }
+  return chain;
+}
+
+}  // namespace
 
 template <class T>
 FlatProgram<T> flatten(const Program& program, bool ntk) {
@@ -50,6 +73,7 @@ FlatProgram<T> flatten(const Program& program, bool ntk) {
     if (op.kind == OpKind::Table) flat.tables.push_back(op.table->pairs<T>());
     flat.ops.push_back(next);
   }
+  flat.chain = chain_of(flat.ops);
   return flat;
 }
 

@@ -30,6 +30,9 @@ struct FlatOp {
   int table;      // number of the pair table
 };
 
+// Whether a program is one row of dense layers, activations of one kind, and outputs.
+enum class Chain { None, AbRelu, Erf };
+
 // One pair table, and what left rows make of it: each contracts its coefficients with T_a(t_i) to
 // `stride` numbers, one row after the other from the row FlatView::first_contracted on.
 template <class T>
@@ -48,6 +51,7 @@ struct FlatView {
   const T *left, *right;
   std::int64_t left_rows, right_rows;  // length of a column
   std::int64_t first_contracted;
+  Chain chain;
 };
 
 template <class T>
@@ -58,6 +62,7 @@ struct FlatProgram {
   int slots = 0;
   int outputs = 0;
   int columns = 0;  // of a row table
+  Chain chain = Chain::None;
 };
 
 // `ntk` says whether T is wanted at all. Throws ArchitectureError for more than kMaxSlots slots.

@@ -32,6 +32,7 @@ template <class T>
 GramJob<T>::GramJob(const Program& program, const T* x, std::int64_t n, const T* z, std::int64_t m,
                     std::int64_t d, bool ntk, const GramJobOptions& options)
     : d_(d),
+      kind_(options.kind),
       flat_(flatten<T>(program, ntk)),
       x_(std::make_shared<Side>(x, n, d, "X", options)),
       z_(z == nullptr ? nullptr : std::make_shared<Side>(z, m, d, "Z", options)) {
@@ -41,7 +42,7 @@ GramJob<T>::GramJob(const Program& program, const T* x, std::int64_t n, const T*
                               options.monitor);
   x_->make_table(program, "X", options);
   if (z_) z_->make_table(program, "Z", options);
-  const cpu::RepairPolicy policy = cpu::choose_repair(program, x_->rows, other, d);
+  const cpu::RepairPolicy policy = cpu::choose_repair(program, x_->rows, other, d, kind_);
   x_->make_numbers(policy);
   if (z_) z_->make_numbers(policy);
 }
@@ -72,7 +73,9 @@ HostJob<T> GramJob<T>::job() const {
           flat_.tables.data(),
           static_cast<int>(flat_.tables.size()),
           flat_.columns,
-          flat_.outputs};
+          flat_.outputs,
+          kind_,
+          flat_.chain};
 }
 
 std::int64_t job_bytes(const Program& program, std::int64_t n, std::int64_t m, std::int64_t d,

@@ -11,6 +11,7 @@
 
 #include "cpu/input_rows.hpp"
 #include "device/flat_program.hpp"
+#include "device/product_kind.hpp"
 #include "program/row_tables.hpp"
 
 namespace ntkfast::device {
@@ -40,12 +41,15 @@ struct HostJob {
   int table_count;
   int columns;  // of a row table
   int outputs;
+  ProductKind kind;
+  Chain chain;
 };
 
 struct GramJobOptions {
   int threads = 1;
   std::string_view isa;
   Monitor monitor;
+  ProductKind kind = ProductKind::Plain;  // how the device will multiply the rows
 };
 
 // Owns what job() points to, but for x, z and the program, which must outlive it. z null means the
@@ -63,6 +67,7 @@ class GramJob {
   HostSide<T> host_side(const Side& side) const;
 
   std::int64_t d_;
+  ProductKind kind_;
   FlatProgram<T> flat_;
   std::vector<double> anchor_;
   std::shared_ptr<Side> x_, z_;  // z_ null: symmetric

@@ -1,11 +1,11 @@
 // One tile of a Gram matrix on a device: product, layers, results. The body of the CUDA kernel,
 // which tests run on the CPU as it stands, one thread of the CPU for each of the device.
 //
-// A group of threads computes a tile: 1. the product of its rows, accumulated in registers and
-// added up in shared memory; 2. per entry the deficit, made again from the rows where the product
-// has lost it, and all layers; 3. in a symmetric Gram the mirror image, through the same shared
-// memory. The tile of the product never leaves the chip. Results are written once; the mirror image
-// reads them back while they are in the cache.
+// A group of threads computes a tile: 1. the product of its rows (row_product.hpp); 2. per entry
+// the deficit, made again from the rows where the product has lost it, and all layers; 3. in a
+// symmetric Gram the mirror image, through the same shared memory; or, instead of storing results,
+// their product with vectors (vector_product.hpp). The tile of the product never leaves the chip.
+// Results are written once; the mirror image reads them back while they are in the cache.
 #pragma once
 
 #include <cmath>
@@ -13,43 +13,11 @@
 
 #include "device/device_code.hpp"
 #include "device/interpreter.hpp"
+#include "device/row_product.hpp"
+#include "device/vector_product.hpp"
 #include "math/input_deficit.hpp"
 
 namespace ntkfast::device {
-
-inline constexpr int kWarp = 32;
-
-// kRows = kCols, so that the tiles on the diagonal are squares. Each thread accumulates kMicro x
-// kMicro entries, as squares of four by four (two 16-byte loads of float for 16 products each way).
-template <int kEdge_, int kDepth_, int kMicro_, int kChunk_ = 512>
-struct TileShape {
-  static constexpr int kEdge = kEdge_, kDepth = kDepth_, kMicro = kMicro_;
-  static constexpr int kThreadsAcross = kEdge / kMicro;
-  static constexpr int kThreads = kThreadsAcross * kThreadsAcross;
-  static constexpr int kFetched = kEdge * kDepth / kThreads;  // numbers per thread and side
-  // Products are summed in registers over this depth, and then in shared memory: the rounding of a
-  // long sum grows as on the CPU, where BLAS sums blocks of 512 terms.
-  static constexpr int kChunk = kChunk_;
-  static_assert(kThreads % kWarp == 0 && kThreads % kDepth == 0 && kEdge % kWarp == 0);
-  static_assert(kMicro % 4 == 0 && kEdge * kDepth % kThreads == 0 && kChunk % kDepth == 0);
-};
-
-// Four numbers that are loaded from shared memory together.
-template <class T>
-struct alignas(16) Quad {
-  T v[4];
-};
-
-template <class T, class Shape>
-struct TileMemory {
-  // + 4: the threads that store one column of a panel hit different banks; quads stay aligned.
-  static constexpr int kPanel = Shape::kEdge + 4;
-  // + 1: a column of the tile lies in different banks.
-  static constexpr int kStride = Shape::kEdge + 1;
-  alignas(16) T left[Shape::kDepth][kPanel];
-  alignas(16) T right[Shape::kDepth][kPanel];
-  T tile[Shape::kEdge][kStride];
-};
 
 // Rows of one side as they lie on the device, all of them.
 template <class T>
@@ -82,6 +50,8 @@ struct GramBlock {
   const DeviceOutput<T>* mirrors;  // null: none
   int output_count;
   std::int64_t offset, ld, mirror_offset, mirror_ld;
+  ProductKind kind;
+  DeviceProduct<T> product;  // in place of results, where it has vectors
 };
 
 template <class T>
@@ -107,9 +77,9 @@ NTKFAST_HD inline TilePlace place_tile(const GramBlock<T>& block, std::int64_t i
   return {row * edge, (index - row * (row + 1) / 2) * edge};
 }
 
-// Group: thread(), sync(), and for the 32 threads of a warp ballot(bool) and
-// shuffle_xor(double, mask).
-template <class T, class Shape, class Group>
+// Group: what RowProduct and VectorProduct ask for, and for the 32 threads of a warp ballot(bool)
+// and shuffle_xor(double, mask).
+template <class T, class Shape, ProductKind kKind, class Group>
 class GramTile {
  public:
   NTKFAST_DEVICE GramTile(const GramBlock<T>& block, std::int64_t index, Group& group,
@@ -125,12 +95,15 @@ class GramTile {
   NTKFAST_DEVICE void run() {
     multiply();
     apply_layers();
-    if (block_.mirrors != nullptr) mirror();
+    if (block_.product.count > 0) {
+      multiply_by_vectors();
+    } else if (block_.mirrors != nullptr) {
+      mirror();
+    }
   }
 
  private:
-  static constexpr int kEdge = Shape::kEdge, kDepth = Shape::kDepth, kMicro = Shape::kMicro;
-  static constexpr int kQuads = kMicro / 4;
+  static constexpr int kEdge = Shape::kEdge;
 
   static NTKFAST_DEVICE int smaller(std::int64_t left) {
     return left < kEdge ? static_cast<int>(left) : kEdge;
@@ -141,82 +114,11 @@ class GramTile {
 
   // --- 1. Product ------------------------------------------------------------------------------
 
-  // Thread t holds row (4 q Across + 4 y + k) of its quad q: neighbours read neighbouring quads.
-  static NTKFAST_DEVICE int micro_index(int at, int k) {
-    return k / 4 * 4 * Shape::kThreadsAcross + 4 * at + k % 4;
-  }
-
-  // A panel of kDepth columns: each thread takes every (kThreads / kDepth)-th row of one column.
-  NTKFAST_DEVICE void fetch(const T* rows, std::int64_t first, int count, std::int64_t k0,
-                            T (&numbers)[Shape::kFetched]) const {
-    const std::int64_t k = k0 + group_.thread() % kDepth;
-    NTKFAST_DEVICE_UNROLL
-    for (int step = 0; step < Shape::kFetched; ++step) {
-      const int r = group_.thread() / kDepth + step * (Shape::kThreads / kDepth);
-      numbers[step] = r < count && k < block_.d ? rows[(first + r) * block_.d + k] : T(0);
-    }
-  }
-
-  NTKFAST_DEVICE void stage(const T (&numbers)[Shape::kFetched],
-                            T (&panel)[kDepth][TileMemory<T, Shape>::kPanel]) const {
-    NTKFAST_DEVICE_UNROLL
-    for (int step = 0; step < Shape::kFetched; ++step) {
-      const int r = group_.thread() / kDepth + step * (Shape::kThreads / kDepth);
-      panel[group_.thread() % kDepth][r] = numbers[step];
-    }
-  }
-
-  NTKFAST_DEVICE void multiply_panels(int x, int y, T (&sum)[kMicro][kMicro]) const {
-    NTKFAST_DEVICE_UNROLL
-    for (int k = 0; k < kDepth; ++k) {
-      Quad<T> a[kQuads], b[kQuads];
-      NTKFAST_DEVICE_UNROLL
-      for (int q = 0; q < kQuads; ++q) {
-        a[q] = *reinterpret_cast<const Quad<T>*>(&memory_.left[k][micro_index(y, 4 * q)]);
-        b[q] = *reinterpret_cast<const Quad<T>*>(&memory_.right[k][micro_index(x, 4 * q)]);
-      }
-      NTKFAST_DEVICE_UNROLL
-      for (int r = 0; r < kMicro; ++r) {
-        NTKFAST_DEVICE_UNROLL
-        for (int c = 0; c < kMicro; ++c) sum[r][c] += a[r / 4].v[r % 4] * b[c / 4].v[c % 4];
-      }
-    }
-  }
-
-  // Moves the sums of one chunk to shared memory; no thread touches the entries of another.
-  NTKFAST_DEVICE void flush(int x, int y, bool first, T (&sum)[kMicro][kMicro]) const {
-    NTKFAST_DEVICE_UNROLL
-    for (int r = 0; r < kMicro; ++r) {
-      NTKFAST_DEVICE_UNROLL
-      for (int c = 0; c < kMicro; ++c) {
-        T& to = memory_.tile[micro_index(y, r)][micro_index(x, c)];
-        to = first ? sum[r][c] : to + sum[r][c];
-        sum[r][c] = T(0);
-      }
-    }
-  }
-
   NTKFAST_DEVICE void multiply() const {
-    const int x = group_.thread() % Shape::kThreadsAcross;
-    const int y = group_.thread() / Shape::kThreadsAcross;
-    const std::int64_t i = block_.i0 + place_.row, j = block_.j0 + place_.col;
-    T sum[kMicro][kMicro] = {};
-    T left[Shape::kFetched], right[Shape::kFetched];
-    fetch(block_.left.rows, i, rows_, 0, left);
-    fetch(block_.right.rows, j, cols_, 0, right);
-    for (std::int64_t k0 = 0; k0 < block_.d; k0 += kDepth) {
-      stage(left, memory_.left);
-      stage(right, memory_.right);
-      group_.sync();
-      const std::int64_t next = k0 + kDepth;
-      if (next < block_.d) {  // on their way while the panels are multiplied
-        fetch(block_.left.rows, i, rows_, next, left);
-        fetch(block_.right.rows, j, cols_, next, right);
-      }
-      multiply_panels(x, y, sum);
-      if (next % Shape::kChunk == 0 || next >= block_.d) flush(x, y, next <= Shape::kChunk, sum);
-      group_.sync();
-    }
+    const TileRows<T> left{block_.left.rows, block_.i0 + place_.row, rows_};
+    const TileRows<T> right{block_.right.rows, block_.j0 + place_.col, cols_};
+    RowProduct<T, Shape, kKind, Group>(left, right, block_.d, group_, memory_).run();
+    group_.sync();
   }
 
   // --- 2. Layers -------------------------------------------------------------------------------
@@ -263,19 +165,25 @@ class GramTile {
     return s;
   }
 
-  NTKFAST_DEVICE void write(int output, std::int64_t at, T nngp, T ntk) const {
+  // The finished entry (r, c): to the results, or over its product.
+  NTKFAST_DEVICE void write(int output, int r, int c, T nngp, T ntk) const {
+    if (block_.product.count > 0) {
+      if (output == 0) memory_.tile[r][c] = block_.product.ntk ? ntk : nngp;
+      return;
+    }
+    const std::int64_t at = block_.offset + (place_.row + r) * block_.ld + place_.col + c;
     const DeviceOutput<T>& to = block_.outputs[output];
     if (to.nngp != nullptr) to.nngp[at] = nngp;
     if (to.ntk != nullptr) to.ntk[at] = ntk;
   }
 
   // K and T of the row with itself come from the row tables: they never went through rho.
-  NTKFAST_DEVICE void write_same_sample(std::int64_t i, std::int64_t at) const {
+  NTKFAST_DEVICE void write_same_sample(std::int64_t i, int r, int c) const {
     const PairRows<T> row{block_.program, i, i};
     for (int k = 0; k < block_.program.op_count; ++k) {
       const FlatOp& op = block_.program.ops[k];
       if (op.kind == OpKind::Output) {
-        write(op.out, at, row.left(op.column + 1), row.left(op.column + 2));
+        write(op.out, r, c, row.left(op.column + 1), row.left(op.column + 2));
       }
     }
   }
@@ -292,18 +200,30 @@ class GramTile {
         const bool same = block_.symmetric && i == j;
         const bool here = c < length && !same;
         const T s = deficit(i, j, memory_.tile[r][c], here);
-        const std::int64_t at = block_.offset + (place_.row + r) * block_.ld + place_.col + c;
         if (here) {
           run_pair(block_.program, i, j, s,
-                   [&](int output, T nngp, T ntk) { write(output, at, nngp, ntk); });
+                   [&](int output, T nngp, T ntk) { write(output, r, c, nngp, ntk); });
         } else if (c < length) {
-          write_same_sample(i, at);
+          write_same_sample(i, r, c);
         }
       }
     }
   }
 
-  // --- 3. Mirror image -------------------------------------------------------------------------
+  // --- 3. Vectors, or the mirror image
+  // -------------------------------------------------------------------------
+
+  NTKFAST_DEVICE void multiply_by_vectors() const {
+    using Vectors = VectorProduct<T, Shape, Group>;
+    const typename Vectors::Place place{block_.i0 + place_.row,
+                                        block_.j0 + place_.col,
+                                        block_.program.left_rows,
+                                        block_.program.right_rows,
+                                        rows_,
+                                        cols_,
+                                        diagonal_};
+    Vectors(block_.product, place, group_, memory_).run();
+  }
 
   NTKFAST_DEVICE void mirror_matrix(const T* from, T* to) const {
     const int warp = group_.thread() / kWarp, lane = group_.thread() % kWarp;

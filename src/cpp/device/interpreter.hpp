@@ -87,9 +87,14 @@ NTKFAST_HD inline PairState<T> standard_dense_pair(const FlatOp& op, const PairR
 }
 
 template <class T, class Dual, bool kSigned>
-NTKFAST_DEVICE_CALL PairStep<T> dual_pair(const FlatOp& op, const PairRows<T>& rows, T s) {
+NTKFAST_HD inline PairStep<T> inlined_dual_pair(const FlatOp& op, const PairRows<T>& rows, T s) {
   const PairColumns<T, Dual::kColumns> c(rows, op);
   return Dual::template pair<T, kSigned>(rows.program.constants + op.constants, s, c.left, c.right);
+}
+
+template <class T, class Dual, bool kSigned>
+NTKFAST_DEVICE_CALL PairStep<T> dual_pair(const FlatOp& op, const PairRows<T>& rows, T s) {
+  return inlined_dual_pair<T, Dual, kSigned>(op, rows, s);
 }
 
 template <class T>
@@ -204,12 +209,43 @@ NTKFAST_DEVICE PairState<T> step_pair(const FlatOp& op, const PairRows<T>& rows,
   return a;
 }
 
+// K and T of an output.
+template <class T, class Sink>
+NTKFAST_DEVICE void hand_out(const FlatOp& op, const PairRows<T>& rows, PairState<T> value,
+                             const Sink& sink) {
+  const T scale = rows.left(op.column) * rows.right(op.column);
+  sink(op.out, scale * correlation_of(op.signed1, value.s),
+       op.tau == TauMode::None ? T(0) : scale * value.tau);
+}
+
+// A chain of dense layers and activations of one kind, the most common program: the same formulas
+// without calls, branches by kind of layer, and values in memory.
+template <class T, class Dual, class Sink>
+NTKFAST_DEVICE void run_chain(const FlatView<T>& program, const PairRows<T>& rows, T s,
+                              const Sink& sink) {
+  PairState<T> value{s, T(0)};
+  for (int k = 0; k < program.op_count; ++k) {
+    const FlatOp op = program.ops[k];
+    if (op.kind == OpKind::Output) {
+      hand_out(op, rows, value, sink);
+    } else if (op.kind == OpKind::Dense) {
+      value = dense_pair(op, rows, value);
+    } else {
+      const PairStep<T> step = op.signed1 ? inlined_dual_pair<T, Dual, true>(op, rows, value.s)
+                                          : inlined_dual_pair<T, Dual, false>(op, rows, value.s);
+      value = {step.s, op.tau == TauMode::None ? T(0) : step.gain * value.tau};
+    }
+  }
+}
+
 // Runs the program on the pair with the initial signed deficit `s`; calls sink(output, K, T) for
 // every output. The same sample needs no run: its K and T are in the row tables.
 template <class T, class Sink>
 NTKFAST_DEVICE void run_pair(const FlatView<T>& program, std::int64_t left_row,
-                             std::int64_t right_row, T s, Sink&& sink) {
+                             std::int64_t right_row, T s, const Sink& sink) {
   const PairRows<T> rows{program, left_row, right_row};
+  if (program.chain == Chain::AbRelu) return run_chain<T, AbRelu>(program, rows, s, sink);
+  if (program.chain == Chain::Erf) return run_chain<T, Erf>(program, rows, s, sink);
   PairState<T> slots[kMaxSlots];
   // The last value written, which the next op mostly reads, stays out of the array's memory.
   PairState<T> last{s, T(0)};
@@ -219,9 +255,7 @@ NTKFAST_DEVICE void run_pair(const FlatView<T>& program, std::int64_t left_row,
     const FlatOp op = program.ops[k];
     const PairState<T> in = op.in == last_slot ? last : slots[op.in];
     if (op.kind == OpKind::Output) {
-      const T scale = rows.left(op.column) * rows.right(op.column);
-      sink(op.out, scale * correlation_of(op.signed1, in.s),
-           op.tau == TauMode::None ? T(0) : scale * in.tau);
+      hand_out(op, rows, in, sink);
       continue;
     }
     last = step_pair(op, rows, in, slots);

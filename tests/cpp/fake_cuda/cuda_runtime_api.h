@@ -1,4 +1,4 @@
-// The few calls of the CUDA runtime that src/cuda/gram.cpp makes, with the memory of the host for
+// The few calls of the CUDA runtime that src/cuda/gram*.cpp make, with the memory of the host for
 // that of a device. Everything happens at once: what is tested is which memory is taken, read,
 // written and given back, not the order of streams.
 #pragma once
@@ -8,24 +8,46 @@
 #include <cstring>
 #include <map>
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorUnknown = 999 };
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidDevice = 101,
+  cudaErrorUnknown = 999
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
 using cudaStream_t = int*;
 inline constexpr unsigned cudaStreamNonBlocking = 1, cudaHostAllocPortable = 1;
 
 namespace fake_cuda {
 
+struct Allocation {
+  std::size_t size;
+  int device;
+};
+
 struct State {
-  std::map<void*, std::size_t> memory;  // of the device
+  std::map<const void*, Allocation> memory;
+  std::map<cudaStream_t, int> stream_devices;
+  int devices = 2;
   int streams = 0, current = 0;
-  std::size_t total = std::size_t{8} << 30;
+  std::size_t total = std::size_t{8} << 30;  // of each device
   std::size_t largest_use = 0;
   int calls_until_failure = -1;  // of what may fail; -1: never
 
+  // On the current device.
   std::size_t used() const {
     std::size_t sum = 0;
-    for (const auto& [at, size] : memory) sum += size;
+    for (const auto& [at, allocation] : memory)
+      sum += allocation.device == current ? allocation.size : 0;
     return sum;
+  }
+  // The device that holds an address, -1 for none.
+  int device_of(const void* address) const {
+    auto after = memory.upper_bound(address);
+    if (after == memory.begin()) return -1;
+    const auto& [start, allocation] = *--after;
+    const auto offset = static_cast<const char*>(address) - static_cast<const char*>(start);
+    return offset < static_cast<std::ptrdiff_t>(allocation.size) ? allocation.device : -1;
   }
   cudaError_t next() {
     if (calls_until_failure == 0) return cudaErrorUnknown;
@@ -49,6 +71,7 @@ inline cudaError_t cudaGetDevice(int* device) {
   return cudaSuccess;
 }
 inline cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= fake_cuda::state().devices) return cudaErrorInvalidDevice;
   fake_cuda::state().current = device;
   return cudaSuccess;
 }
@@ -63,7 +86,7 @@ inline cudaError_t cudaMalloc(void** memory, std::size_t size) {
   if (state.used() + size > state.total) return cudaErrorMemoryAllocation;
   *memory = std::malloc(size);
   std::memset(*memory, 0xff, size);  // NaN: what is read before it is written is seen
-  state.memory[*memory] = size;
+  state.memory[*memory] = {size, state.current};
   if (state.used() > state.largest_use) state.largest_use = state.used();
   return cudaSuccess;
 }
@@ -74,6 +97,11 @@ inline cudaError_t cudaFree(void* memory) {
 inline cudaError_t cudaMemcpy(void* to, const void* from, std::size_t size, cudaMemcpyKind) {
   if (fake_cuda::state().next() != cudaSuccess) return cudaErrorUnknown;
   std::memcpy(to, from, size);
+  return cudaSuccess;
+}
+inline cudaError_t cudaMemset(void* memory, int value, std::size_t size) {
+  if (fake_cuda::state().next() != cudaSuccess) return cudaErrorUnknown;
+  std::memset(memory, value, size);
   return cudaSuccess;
 }
 inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
@@ -90,13 +118,19 @@ inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void*
 }
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   if (fake_cuda::state().next() != cudaSuccess) return cudaErrorUnknown;
-  *stream = &++fake_cuda::state().streams;
+  auto& state = fake_cuda::state();
+  ++state.streams;
+  *stream = new int(state.current);
+  state.stream_devices[*stream] = state.current;
   return cudaSuccess;
 }
-inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return fake_cuda::state().next(); }
 inline cudaError_t cudaDeviceSynchronize() { return fake_cuda::state().next(); }
-inline cudaError_t cudaStreamDestroy(cudaStream_t) {
+inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  if (stream == nullptr) return cudaSuccess;
   --fake_cuda::state().streams;
+  fake_cuda::state().stream_devices.erase(stream);
+  delete stream;
   return cudaSuccess;
 }
 inline cudaError_t cudaHostAlloc(void** memory, std::size_t size, unsigned) {

@@ -1,0 +1,176 @@
+"""Kernels as linear operators: products with vectors, without the matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator
+
+from . import _core, _memory
+from ._arrays import prepare
+from ._device import DeviceOperator, resolve_devices
+from ._gram import translated
+from ._gram_progress import gram_progress
+from ._resolution import program_for
+from ._threads import resolve_threads
+from ._validate import choice
+from .config import resolve_isa
+from .layers.spatial import refuse_positions
+
+if TYPE_CHECKING:
+    from .network import Network
+
+__all__ = ["KernelOperator"]
+
+_REMEDY = "multiply fewer vectors at a time, use fewer samples or float32"
+
+
+class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no types
+    """A kernel that is multiplied by vectors and never formed; made by `Network.operator`.
+
+    A `scipy.sparse.linalg.LinearOperator`: ``A @ V``, ``A.T @ U``, and whatever takes one (``cg``,
+    ``eigsh``, ``svds``). Every product computes the kernel tile by tile and multiplies each tile by
+    all columns of V while it is in the cache, so memory grows with the rows and never with their
+    square; k columns at once cost little more than one.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(n, n)``, or ``(n, m)`` of a cross kernel.
+    dtype : numpy.dtype
+        That of the kernel's entries, float32 or float64.
+    kind : {"ntk", "nngp"}
+        Which kernel it is.
+
+    Notes
+    -----
+    Numbers that depend on one row are made once, with the operator: it reads X and Z again in
+    every product, so they must not be changed as long as it is used.
+
+    Entries and products within a tile (up to 1024 rows) are in ``dtype``, V being rounded to it.
+    Tiles are added as integers, multiples of ``2**-60 sqrt(K_ii) sum_j sqrt(K_jj) |V_j|``: the
+    result has the same bits for every number of threads, and float32 loses nothing between tiles.
+    It differs from ``net.ntk(X) @ V`` by rounding. The result has the common dtype of kernel and V.
+
+    Examples
+    --------
+    >>> import numpy as np, ntkfast as nk
+    >>> from scipy.sparse.linalg import cg
+    >>> X = np.random.default_rng(0).standard_normal((50, 4))
+    >>> A = nk.mlp(2, b_std=0.1).operator(X)
+    >>> A.shape, bool(np.allclose(A @ np.eye(50), nk.mlp(2, b_std=0.1).ntk(X)))
+    ((50, 50), True)
+    >>> alpha, failed = cg(A, X[:, 0], rtol=1e-10)
+    >>> failed, bool(np.allclose(A @ alpha, X[:, 0]))
+    (0, True)
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        X: Any,
+        Z: Any = None,
+        *,
+        kind: str = "ntk",
+        threads: int | None = None,
+        device: str | tuple[str, ...] | list[str] | None = None,
+        precision: str | None = None,
+    ) -> None:
+        self.kind = choice("kind", kind, ("ntk", "nngp"))
+        refuse_positions("operator()", net.layers)
+        self._net = net
+        self._threads = resolve_threads(threads)
+        self._data = data = prepare(X, Z)
+        isa = resolve_isa()
+        devices = resolve_devices(device, data.device)
+        n = len(data.x)
+        m = n if data.z is None else len(data.z)
+        with translated([net], data):
+            self._program = program_for([net.layers], data.x, data.z, self._threads, isa)
+        self._on_cpu = devices is None
+        self._require_memory(1)
+        ntk = self.kind == "ntk"
+        make = _core.DoubleOperator if data.x.dtype == np.float64 else _core.FloatOperator
+        self._engine: _core.FloatOperator | DeviceOperator
+        with translated([net], data):
+            if devices is None:
+                self._engine = make(self._program, data.x, data.z, ntk, self._threads, isa)
+            else:
+                self._engine = DeviceOperator(
+                    self._program, data, ntk, self._threads, isa, devices, precision
+                )
+        super().__init__(data.x.dtype, (n, m))
+
+    def diagonal(self) -> NDArray[Any]:
+        """Return the diagonal of the kernel of X with itself, in O(n d).
+
+        Returns
+        -------
+        array, shape (n,)
+            Equal to ``net.diag(X, kind)``.
+
+        Raises
+        ------
+        ValueError
+            For a cross kernel: none of its entries is that of a sample with itself.
+
+        Examples
+        --------
+        >>> import ntkfast as nk
+        >>> nk.models.arora(3).operator([[0.6, 0.8], [0.0, 1.0]]).diagonal().round(12)
+        array([4., 4.])
+        """
+        if not self._symmetric:
+            raise ValueError("a cross kernel (Z was given) has no diagonal")
+        found: NDArray[Any] = self._net.diag(self._data.x, self.kind, threads=self._threads)
+        return found
+
+    def _matmat(self, V: NDArray[Any]) -> NDArray[Any]:
+        return self._product(V, transposed=False)
+
+    def _matvec(self, v: NDArray[Any]) -> NDArray[Any]:
+        return self._product(v.reshape(-1, 1), transposed=False).reshape(-1)
+
+    def _rmatmat(self, V: NDArray[Any]) -> NDArray[Any]:
+        return self._product(V, transposed=True)
+
+    def _rmatvec(self, v: NDArray[Any]) -> NDArray[Any]:
+        return self._product(v.reshape(-1, 1), transposed=True).reshape(-1)
+
+    # Real entries: the transpose is the adjoint.
+    def _adjoint(self) -> LinearOperator:
+        return self if self._symmetric else super()._adjoint()
+
+    def _transpose(self) -> LinearOperator:
+        return self._adjoint()
+
+    @property
+    def _symmetric(self) -> bool:
+        return self._data.z is None
+
+    def _product(self, V: Any, *, transposed: bool) -> NDArray[Any]:
+        given = np.asarray(V)
+        if given.dtype.kind not in "biuf":
+            raise TypeError(f"V must hold real numbers, got dtype {given.dtype}")
+        vectors = np.require(given, dtype=np.float64, requirements=["C", "A"])
+        self._require_memory(vectors.shape[1])
+        with gram_progress() as progress:
+            result = self._engine.multiply(vectors, transposed and not self._symmetric, progress)
+        return np.asarray(result).astype(np.result_type(self.dtype, given.dtype), copy=False)
+
+    def _require_memory(self, count: int) -> None:
+        x, z = self._data.x, self._data.z
+        n, d = x.shape
+        m, own = (0, n) if z is None else (len(z), len(z))
+        if self._on_cpu:
+            workspace = _core.operator_bytes(
+                self._program, n, m, d, x.dtype.itemsize, self._threads, count
+            )
+        else:
+            workspace = _core.device_job_bytes(self._program, n, m, d, x.dtype.itemsize)
+            workspace += (n + own) * count * 16
+        # The result, and the vectors where they have to be converted.
+        what = f"the product of a kernel of shape ({n}, {own}) with {count} vectors"
+        _memory.require((n + own) * count * 8, workspace, what, _REMEDY)
