@@ -17,7 +17,7 @@ from ..finite._training import targets
 from ..network import Network
 from ..predict import GradientDescent
 from .checks import check_network, fingerprint, rows
-from .sweep import Measurement, Sweep, measure
+from .sweep import Sweep, measure
 
 __all__ = ["lazy_training", "training"]
 
@@ -96,7 +96,7 @@ def training(
     step_size = rate * GradientDescent(net, x, y).max_learning_rate
     infinite = GradientDescent(net, x, y, learning_rate=step_size)
 
-    def task(width: int, seed: int) -> Measurement:
+    def task(width: int, seed: int) -> dict[str, float]:
         f = finite.init(net, width, seed, dtype=x.dtype)
         before = f.ntk(x)
         trained = f.train(x, y, steps=steps, learning_rate=step_size, records=1)
@@ -188,7 +188,7 @@ def lazy_training(
     y = targets("y", y, len(x), 1)[:, 0]
     step_size = rate * GradientDescent(net, x, y).max_learning_rate
 
-    def task(width: int, seed: int) -> Measurement:
+    def task(width: int, seed: int) -> dict[str, float]:
         f = finite.init(net, width, seed)
         start = f(x)[:, 0]
         trained = f.train(x, y, steps=steps, learning_rate=step_size, records=1).network

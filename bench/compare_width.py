@@ -1,0 +1,106 @@
+"""Finite networks beside their limit, for many widths: `python bench/compare_width.py --help`.
+
+Each part is one claim about wide networks. Finished networks are kept in --keep, from which an
+interrupted run goes on; what is there already is not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import environment
+import ntkfast as nk
+from ntkfast.compare import Sweep
+
+Array = NDArray[np.float64]
+RESULTS = environment.ROOT / "bench" / "results"
+WIDTHS = tuple(2**k for k in range(6, 14))  # 64 ... 8192
+DEPTHS = (1, 3, 5)
+ROWS, FEATURES = 8, 16
+#: What the slope of the deviation may differ from -1/2.
+TOLERANCE = 0.07
+
+
+def rows(n: int = ROWS, seed: int = 0) -> Array:
+    """Return random directions: samples of unit norm."""
+    X = np.random.default_rng(seed).standard_normal((n, FEATURES))
+    return X / np.linalg.norm(X, axis=1, keepdims=True)
+
+
+def network(phi: str, depth: int) -> nk.Network:
+    """Return the theorems' ReLU network, or the critical erf network."""
+    return nk.models.arora(depth) if phi == "relu" else nk.mlp(depth, phi)
+
+
+def deviation(keep: Callable[[str], Path], jobs: int) -> Iterator[tuple[str, Any]]:
+    """Theorem 3.1: tangent kernels at initialization."""
+    for depth in DEPTHS:
+        for phi in ("relu", "erf"):
+            name = f"{phi}, depth {depth}"
+            sweep = nk.compare.kernel_deviation(
+                network(phi, depth), rows(), widths=WIDTHS, seeds=20, path=keep(name), jobs=jobs
+            )
+            yield name, sweep
+
+
+PARTS: dict[str, Callable[[Callable[[str], Path], int], Iterator[tuple[str, Any]]]] = {
+    "deviation": deviation,
+}
+
+
+def page(part: str, found: dict[str, Any], where: dict[str, Any]) -> str:
+    """Return tables of all that was measured, in Markdown."""
+    lines = [
+        f"# {PARTS[part].__doc__}\n",
+        f"`python bench/compare_width.py {part}`, commit {where['commit']}, {where['date']}, "
+        f"{where['machine']['cpu']}\n",
+    ]
+    for name, result in found.items():
+        lines += [f"## {name}\n", result.table(), ""]
+    if part == "deviation":
+        lines += ["## Slopes\n", slopes(found), ""]
+    return "\n".join(lines)
+
+
+def slopes(found: dict[str, Sweep]) -> str:
+    """Return the slope of every sweep's deviation and whether it is as near as asked."""
+    lines = ["| network | slope of the largest deviation | theory | within |", "|---" * 4 + "|"]
+    for name, sweep in found.items():
+        slope = sweep.slope("ntk")
+        near = "yes" if abs(slope.value - slope.theory) <= TOLERANCE else "NO"
+        cell = f"{slope.value:.3f} ({slope.low:.3f} to {slope.high:.3f})"
+        lines.append(f"| {name} | {cell} | {slope.theory:g} | {TOLERANCE}: {near} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--keep", type=Path, default=Path("build/compare"), help="folder")
+    parser.add_argument("--jobs", type=int, default=1, help="networks at a time")
+    options = parser.parse_args()
+    for part in options.parts or PARTS:
+        folder = options.keep / part
+        folder.mkdir(parents=True, exist_ok=True)
+
+        def keep(name: str, folder: Path = folder) -> Path:
+            return folder / f"{name.replace(', ', '-').replace(' ', '-')}.jsonl"
+
+        found = dict(PARTS[part](keep, options.jobs))
+        where = environment.describe(options.jobs)
+        record = {"environment": where} | {n: json.loads(s.to_json()) for n, s in found.items()}
+        (RESULTS / f"compare-{part}.json").write_text(json.dumps(record, indent=1) + "\n")
+        text = page(part, found, where)
+        (RESULTS / f"compare-{part}.md").write_text(text)
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
