@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 
 import environment
 import ntkfast as nk
+from ntkfast._report.textbook import textbook_ntk
 from ntkfast.compare import Sweep
 
 Array = NDArray[np.float64]
+Keep = Callable[[str], Path]  # the file of a sweep by its name
+Found = Iterator[tuple[str, Any]]  # names and results
 RESULTS = environment.ROOT / "bench" / "results"
 WIDTHS = tuple(2**k for k in range(6, 14))  # 64 ... 8192
 DEPTHS = (1, 3, 5)
@@ -39,7 +42,7 @@ def network(phi: str, depth: int) -> nk.Network:
     return nk.models.arora(depth) if phi == "relu" else nk.mlp(depth, phi)
 
 
-def deviation(keep: Callable[[str], Path], jobs: int) -> Iterator[tuple[str, Any]]:
+def deviation(keep: Keep, jobs: int) -> Found:
     """Theorem 3.1: tangent kernels at initialization."""
     for depth in DEPTHS:
         for phi in ("relu", "erf"):
@@ -50,8 +53,89 @@ def deviation(keep: Callable[[str], Path], jobs: int) -> Iterator[tuple[str, Any
             yield name, sweep
 
 
-PARTS: dict[str, Callable[[Callable[[str], Path], int], Iterator[tuple[str, Any]]]] = {
+def misprint(keep: Keep, jobs: int) -> Found:
+    """Against a formula without its dot: covariances in place of those of derivatives."""
+    for depth in DEPTHS[:2]:
+        for wrong in (False, True):
+            name = f"depth {depth}, {'misprinted' if wrong else 'right'}"
+            sweep = nk.compare.kernel_deviation(
+                network("relu", depth),
+                rows(),
+                against=textbook_ntk(rows(), depth, misprinted=wrong),
+                widths=WIDTHS[:-2],
+                seeds=10,
+                path=keep(name),
+                jobs=jobs,
+            )
+            yield name, sweep
+
+
+def training(keep: Keep, jobs: int) -> Found:
+    """In training: change of the kernel, distance to the Taylor model and to the closed form."""
+    X = rows()
+    y = np.sign(rows(ROWS, 1)[:, 0])
+    for phi in ("relu", "erf"):
+        widths = WIDTHS[:-2]
+        shared: dict[str, Any] = {"widths": widths, "seeds": 10, "jobs": jobs}
+        net = network(phi, 2)
+        for name, measure in (
+            (f"kernel change, {phi}", nk.compare.kernel_change),
+            (f"linearization, {phi}", nk.compare.training),
+        ):
+            yield name, measure(net, X, y, path=keep(name), **shared)
+
+
+def lazy(keep: Keep, jobs: int) -> Found:
+    """Lazy training."""
+    y = np.sign(rows(ROWS, 1)[:, 0])
+    for phi in ("relu", "erf"):
+        sweep = nk.compare.lazy_training(
+            network(phi, 2),
+            rows(),
+            y,
+            widths=WIDTHS[:-2],
+            seeds=6,
+            steps=100,
+            path=keep(phi),
+            jobs=jobs,
+        )
+        yield phi, sweep
+
+
+def equivalence(keep: Keep, jobs: int) -> Found:
+    """Theorem 3.2: networks trained to convergence beside kernel regression."""
+    y = np.sign(rows(ROWS, 1)[:, 0])
+    for depth, widths in ((1, WIDTHS), (2, WIDTHS[:-2])):
+        name = f"depth {depth}"
+        sweep = nk.compare.equivalence(
+            depth,
+            rows(),
+            y,
+            rows(ROWS, 2),
+            output_scales=(1.0, 0.3, 0.1),
+            widths=widths,
+            seeds=10,
+            path=keep(name),
+            jobs=jobs,
+        )
+        yield name, sweep
+
+
+def gaussian(keep: Keep, jobs: int) -> Found:
+    """Outputs at initialization beside the Gaussian process; one hidden layer is Neal's case."""
+    for depth in DEPTHS[:2]:
+        name = f"relu, depth {depth}"
+        net = network("relu", depth)
+        yield name, nk.compare.gaussian_limit(net, rows(), seeds=10_000, path=keep(name), jobs=jobs)
+
+
+PARTS: dict[str, Callable[[Keep, int], Found]] = {
     "deviation": deviation,
+    "misprint": misprint,
+    "training": training,
+    "lazy": lazy,
+    "equivalence": equivalence,
+    "gaussian": gaussian,
 }
 
 

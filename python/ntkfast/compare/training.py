@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,29 @@ from ..predict import GradientDescent
 from .checks import check_network, fingerprint, rows
 from .sweep import Sweep, measure
 
-__all__ = ["lazy_training", "training"]
+__all__ = ["kernel_change", "lazy_training", "training"]
 
 Array = NDArray[Any]
+
+
+class _Problem(NamedTuple):
+    """Checked arguments that all these functions share."""
+
+    x: Array
+    y: Array
+    step_size: float
+    settings: dict[str, Any]
+
+
+def _problem(net: Network, X: Any, y: Any, rate: float) -> _Problem:
+    """Check a training problem; the step is so many times the infinite network's largest one."""
+    check_network(net)
+    x = rows("X", X)
+    rate = finite_number("rate", rate, minimum=0)
+    y = targets("y", y, len(x), 1)[:, 0]
+    step_size = rate * GradientDescent(net, x, y).max_learning_rate
+    data = [fingerprint(x), fingerprint(y)]
+    return _Problem(x, y, step_size, {"net": fingerprint(net), "data": data, "rate": rate})
 
 
 def training(
@@ -87,13 +107,9 @@ def training(
     >>> bool(sweep.slope("kernel change").value < -0.2)
     True
     """
-    check_network(net)
-    x = rows("X", X)
+    x, y, step_size, settings = _problem(net, X, y, rate)
     z = x if Z is None else rows("Z", Z)
     steps = whole_number("steps", steps, minimum=1)
-    rate = finite_number("rate", rate, minimum=0)
-    y = targets("y", y, len(x), 1)[:, 0]
-    step_size = rate * GradientDescent(net, x, y).max_learning_rate
     infinite = GradientDescent(net, x, y, learning_rate=step_size)
 
     def task(width: int, seed: int) -> dict[str, float]:
@@ -119,12 +135,78 @@ def training(
         {"kernel change": -0.5, "from Taylor model": -0.5, "from infinite kernel": -0.5},
         path=path,
         jobs=jobs,
-        settings={
-            "net": fingerprint(net),
-            "data": [fingerprint(a) for a in (x, y, z)],
-            "steps": steps,
-            "rate": rate,
-        },
+        settings={**settings, "Z": fingerprint(z), "steps": steps},
+    )
+
+
+def kernel_change(
+    net: Network,
+    X: Any,
+    y: Any,
+    *,
+    steps: Iterable[int] = (10, 30, 100, 300),
+    rate: float = 0.5,
+    widths: Iterable[int] = (64, 128, 256, 512, 1024),
+    seeds: int | Iterable[int] = 10,
+    path: str | os.PathLike[str] | None = None,
+    jobs: int | None = None,
+) -> Sweep:
+    """Measure how far tangent kernels move along training.
+
+    Parameters
+    ----------
+    net, X, y, rate, widths, seeds, path, jobs
+        As in `training`.
+    steps : sequence of int, default (10, 30, 100, 300)
+        After so many steps of gradient descent the kernel is taken.
+
+    Returns
+    -------
+    Sweep
+        "after k steps": Frobenius norm of the change of the kernel of X over its norm at the start,
+        for which the bound ``width**-0.5`` is proved (Lee et al. 2019).
+
+    Raises
+    ------
+    TypeError, ValueError, DivergenceError
+        As `training` says.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import ntkfast as nk
+    >>> X = np.random.default_rng(0).normal(size=(8, 3))
+    >>> sweep = nk.compare.kernel_change(
+    ...     nk.mlp(1, "erf"), X, X[:, 0], steps=[5, 50], widths=[32, 512], seeds=4
+    ... )
+    >>> list(sweep.values)
+    ['after 5 steps', 'after 50 steps']
+    """
+    x, y, step_size, settings = _problem(net, X, y, rate)
+    moments = sorted({whole_number("steps", k, minimum=1) for k in steps})
+    if not moments:
+        raise ValueError("steps must hold at least one number, got none")
+
+    def task(width: int, seed: int) -> dict[str, float]:
+        f = finite.init(net, width, seed, dtype=x.dtype)
+        start, done, changes = f.ntk(x), 0, {}
+        for k in moments:
+            # Gradient descent remembers nothing but the parameters: it can be taken in pieces.
+            piece = f.train(x, y, steps=k - done, learning_rate=step_size, records=1)
+            f, done = piece.network, k
+            moved = np.linalg.norm(f.ntk(x) - start) / np.linalg.norm(start)
+            changes[f"after {k} steps"] = float(moved)
+        return changes
+
+    return measure(
+        "Change of the tangent kernel in training",
+        task,
+        widths,
+        seeds,
+        {f"after {k} steps": -0.5 for k in moments},
+        path=path,
+        jobs=jobs,
+        settings={**settings, "steps": moments},
     )
 
 
@@ -148,12 +230,7 @@ def lazy_training(
 
     Parameters
     ----------
-    net : Network
-    X : array, shape (n, d)
-        Training samples.
-    y : array, shape (n,)
-        Targets.
-    steps, rate, widths, seeds, path, jobs
+    net, X, y, steps, rate, widths, seeds, path, jobs
         As in `training`.
     iterations : int, default 30
         Of the power iteration for the norm of each Hessian, on differences of gradients.
@@ -180,13 +257,10 @@ def lazy_training(
     >>> bool(sweep.slope("lazy_kappa").value < -0.2)
     True
     """
-    check_network(net)
-    x = rows("X", X).astype(np.float64)
+    x, y, step_size, settings = _problem(net, X, y, rate)
+    x = x.astype(np.float64)
     steps = whole_number("steps", steps, minimum=1)
-    rate = finite_number("rate", rate, minimum=0)
     iterations = whole_number("iterations", iterations, minimum=1)
-    y = targets("y", y, len(x), 1)[:, 0]
-    step_size = rate * GradientDescent(net, x, y).max_learning_rate
 
     def task(width: int, seed: int) -> dict[str, float]:
         f = finite.init(net, width, seed)
@@ -214,13 +288,7 @@ def lazy_training(
         dict.fromkeys(("lazy_kappa", "largest lazy_kappa", "gradient change"), -0.5),
         path=path,
         jobs=jobs,
-        settings={
-            "net": fingerprint(net),
-            "data": [fingerprint(a) for a in (x, y)],
-            "steps": steps,
-            "rate": rate,
-            "iterations": iterations,
-        },
+        settings={**settings, "steps": steps, "iterations": iterations},
     )
 
 
