@@ -55,13 +55,13 @@ def deviation(keep: Keep, jobs: int) -> Found:
 
 def misprint(keep: Keep, jobs: int) -> Found:
     """Against a formula without its dot: covariances in place of those of derivatives."""
-    for depth in DEPTHS[:2]:
+    for phi, depth in (("erf", 1), ("erf", 3), ("relu", 3)):
         for wrong in (False, True):
-            name = f"depth {depth}, {'misprinted' if wrong else 'right'}"
+            name = f"{phi}, depth {depth}, {'misprinted' if wrong else 'right'}"
             sweep = nk.compare.kernel_deviation(
-                network("relu", depth),
+                network(phi, depth),
                 rows(),
-                against=textbook_ntk(rows(), depth, misprinted=wrong),
+                against=textbook_ntk(rows(), depth, phi, misprinted=wrong),
                 widths=WIDTHS[:-2],
                 seeds=10,
                 path=keep(name),

@@ -216,7 +216,8 @@ class Sweep:
         ax.set_yscale(self.scale)
         ax.set_xlabel("width")
         ax.set_title(self.title)
-        ax.legend()
+        plot.finish(ax)
+        ax.legend(frameon=False, fontsize="small")
         return ax
 
 
