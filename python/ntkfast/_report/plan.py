@@ -64,8 +64,8 @@ class Part:
         Its share of the time.
     batch, most : int
         Seeds come in so many at once, and are never more.
-    plots : tuple of str
-        Methods of the result that draw.
+    plots : tuple of callables
+        ``plot(result, ax)`` draws a panel.
     note : callable, optional
         Makes a sentence of the result.
     """
@@ -77,7 +77,7 @@ class Part:
     weight: float = 1.0
     batch: int = 1
     most: int = 50
-    plots: tuple[str, ...] = ("plot",)
+    plots: tuple[Callable[..., Any], ...] = (compare.Sweep.plot,)
     note: Callable[[Any], str] | None = None
 
 
@@ -107,22 +107,27 @@ def parts(budget: str) -> list[Part]:
             compare.kernel_deviation, mlp(3, "erf"), X, widths=level.widths, against=kernel
         )
         what = f"{name} formula, erf, 3 hidden layers"
-        found.append(Part(f"misprint-{name}", "misprint", what, measure, weight=0.3))
+        key = f"misprint-{name}"
+        found.append(Part(key, "misprint", what, measure, weight=0.3, note=_exponent))
     for name, net in (("ReLU", relu), ("erf", smooth)):
         arguments = f"{name}, 2 hidden layers"
         change = partial(compare.kernel_change, net, X, y, steps=level.steps, widths=trained)
         found.append(Part(f"change-{_slug(name)}", "constancy", arguments, change))
         taylor = partial(compare.training, net, X, y, Z, steps=last, widths=trained)
-        found.append(Part(f"taylor-{_slug(name)}", "linearization", arguments, taylor))
+        shown = _panels(["from Taylor model", "from infinite kernel"])
+        found.append(Part(f"taylor-{_slug(name)}", "linearization", arguments, taylor, plots=shown))
         kappa = partial(compare.lazy_training, net, X, y, steps=last, widths=trained)
         found.append(Part(f"lazy-{_slug(name)}", "lazy", arguments, kappa))
     scales = (1.0, 0.3, 0.1)
     gap = partial(compare.equivalence, 1, X, y, Z, output_scales=scales, widths=trained)
-    found.append(Part("equivalence", "equivalence", "ReLU, 1 hidden layer", gap, weight=2.0))
+    names = [f"scale {s:g}" for s in scales]
+    panels = _panels(names, [f"{name}, same start" for name in names])
+    what = "ReLU, 1 hidden layer"
+    found.append(Part("equivalence", "equivalence", what, gap, weight=2.0, plots=panels))
     for depth in (1, 3):
         name = "ReLU, 1 hidden layer (Neal)" if depth == 1 else f"ReLU, {depth} hidden layers"
         outputs = partial(compare.gaussian_limit, models.arora(depth), X)
-        shown = ("plot", "plot_density")
+        shown = (compare.GaussianLimit.plot, compare.GaussianLimit.plot_density)
         found.append(Part(f"gaussian-{depth}", "gaussian", name, outputs, 1.0, 200, 10_000, shown))
     practical = mlp(2, b_std=0.1)
     for name, (features, target) in {
@@ -182,6 +187,19 @@ def _smallest_width(result: Any, depth: int) -> str:
         f"Theorem 3.1 with epsilon = 0.1 and delta = 0.1: a largest deviation of at most "
         f"{bound:g} with probability 0.9 holds {where}."
     )
+
+
+def _exponent(result: Any) -> str:
+    slope = result.slope("ntk")
+    return (
+        f"The largest deviation goes like width to the power {slope.value:.2f} "
+        f"({slope.low:.2f} to {slope.high:.2f})."
+    )
+
+
+def _panels(*names: Sequence[str]) -> tuple[Callable[..., Any], ...]:
+    """Return one panel for every group of quantities."""
+    return tuple(partial(compare.Sweep.plot, names=group) for group in names)
 
 
 def _slug(name: str) -> str:

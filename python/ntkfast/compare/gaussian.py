@@ -272,9 +272,9 @@ class GaussianLimit:
         k = int(np.argmax(excess / error))
         theory = excess[k] * self.widths[k] / np.array(self.widths)
         ax.plot(self.widths, theory, ":", color=plot.COLORS[0], lw=1, label="like 1 / width")
-        ax.set_xscale("log", base=2)
+        plot.width_axis(ax, self.widths)
         ax.set_yscale("symlog", linthresh=max(1e-3, float(error.min())))
-        ax.set(xlabel="width", title="Joint kurtosis of the outputs over a Gaussian's, less 1")
+        ax.set(title="Joint kurtosis of the outputs over a Gaussian's, less 1")
         plot.finish(ax)
         ax.legend(frameon=False, fontsize="small")
         return ax

@@ -182,13 +182,15 @@ class Sweep:
         widths, seeds = (tuple(data[name]) for name in ("widths", "seeds"))
         return Sweep(data["title"], widths, seeds, values, data["theory"], data["scale"])
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, names: Iterable[str] | None = None) -> Axes:
         """Draw medians against width, with the range from 10 % to 90 %, and theory's slopes.
 
         Parameters
         ----------
         ax
             Where to draw; a new figure by default.
+        names : sequence of str, optional
+            Quantities to draw; all by default.
 
         Returns
         -------
@@ -203,7 +205,7 @@ class Sweep:
         from .. import plot
 
         ax = plot.new_axes(ax)
-        for k, name in enumerate(self.values):
+        for k, name in enumerate(self.values if names is None else names):
             color = plot.COLORS[k % len(plot.COLORS)]
             low, middle, high = self.quantiles(name).T
             marker = plot.MARKERS[k % len(plot.MARKERS)]
@@ -212,9 +214,8 @@ class Sweep:
             if name in self.theory:
                 line = middle[0] * (np.array(self.widths) / self.widths[0]) ** self.theory[name]
                 ax.plot(self.widths, line, color=color, linestyle=":", linewidth=1)
-        ax.set_xscale("log", base=2)
+        plot.width_axis(ax, self.widths)
         ax.set_yscale(self.scale)
-        ax.set_xlabel("width")
         ax.set_title(self.title)
         plot.finish(ax)
         ax.legend(frameon=False, fontsize="small")
