@@ -120,7 +120,7 @@ def parts(budget: str) -> list[Part]:
         found.append(Part(f"lazy-{_slug(name)}", "lazy", arguments, kappa))
     scales = (1.0, 0.3, 0.1)
     gap = partial(compare.equivalence, 1, X, y, Z, output_scales=scales, widths=trained)
-    names = [f"scale {s:g}" for s in scales]
+    names = [*(f"scale {s:g}" for s in scales), "scale width^-1/4"]
     panels = _panels(names, [f"{name}, same start" for name in names])
     what = "ReLU, 1 hidden layer"
     found.append(Part("equivalence", "equivalence", what, gap, weight=2.0, plots=panels))

@@ -10,10 +10,10 @@ True
 
 from __future__ import annotations
 
-from .accuracy import accuracy
 from .gaussian import GaussianLimit, gaussian_limit
 from .initialization import kernel_deviation, smallest_width
 from .regression import equivalence
+from .scores import accuracy
 from .sweep import Slope, Sweep
 from .training import kernel_change, lazy_training, training
 

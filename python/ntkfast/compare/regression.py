@@ -21,6 +21,7 @@ __all__ = ["equivalence"]
 
 Array = NDArray[Any]
 
+_SHRINKING = "scale width^-1/4"
 _STEPS_AT_A_TIME = 50  # of training, between two looks at the residual
 
 
@@ -46,6 +47,7 @@ def equivalence(
     asked, where the scale is small enough and the width large enough for that scale. Two errors
     work against each other: what remains of the initial function, proportional to the scale at any
     width, and the finite network's own, which falls with width and grows as the scale gets small.
+    At the scale ``width**-1/4`` both vanish together.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ def equivalence(
     Z : array, shape (m, d)
         Samples of unit norm to compare at.
     output_scales : sequence of float, default (1, 0.1)
-        The theorem's kappa, > 0.
+        The theorem's kappa, > 0; ``width**-1/4`` is always measured, too.
     tolerance : float, default 1e-3
         Training ends when the residual is below it: ``|f_nn(X) - y| <= tolerance |y|``.
     max_steps : int, default 20000
@@ -73,10 +75,11 @@ def equivalence(
     Returns
     -------
     Sweep
-        "scale s": the largest ``|f_nn - f_ntk|`` over Z, f_ntk kernel regression by the infinite
-        network's NTK. "scale s, same start": the same to the closed form of the infinite network
-        from the finite one's initial function, where the first of the two errors is gone; its bound
-        is ``width**-0.5`` (Lee et al. 2019). "residual": the largest of all scales.
+        "scale s" and "scale width^-1/4": the largest ``|f_nn - f_ntk|`` over Z, f_ntk kernel
+        regression by the infinite network's NTK. "..., same start": the same to the closed form of
+        the infinite network from the finite one's initial function, where the first of the two
+        errors is gone; for a fixed scale its bound is ``width**-0.5`` (Lee et al. 2019).
+        "residual": the largest of all scales.
 
     Raises
     ------
@@ -106,6 +109,7 @@ def equivalence(
     scales = sorted({_positive("output_scales", s) for s in output_scales}, reverse=True)
     if not scales:
         raise ValueError("output_scales must hold at least one number, got none")
+    named = {f"scale {s:g}": s for s in scales}
     tolerance = _positive("tolerance", tolerance)
     max_steps = whole_number("max_steps", max_steps, minimum=1)
     rate = _positive("rate", rate)
@@ -116,14 +120,14 @@ def equivalence(
         start = finite.init(net, width, seed, dtype=x.dtype)
         before, before_z = start(x)[:, 0], start(z)[:, 0]
         found, residuals = {}, []
-        for s in scales:
+        for name, scale in [*named.items(), (_SHRINKING, width**-0.25)]:
             # 1/2 sum (s f - y)**2 is s**2 times 1/2 sum (f - y/s)**2: training f on y/s is the
             # same, with the stable step multiplied by s**2.
-            f, residual = _converged(start, x, y / s, rate, tolerance, max_steps)
-            outputs = s * f(z)[:, 0]
-            same_start = infinite.predict(z, f0=s * before, f0_Z=s * before_z)
-            found[f"scale {s:g}"] = _largest(outputs - regression)
-            found[f"scale {s:g}, same start"] = _largest(outputs - same_start)
+            f, residual = _converged(start, x, y / scale, rate, tolerance, max_steps)
+            outputs = scale * f(z)[:, 0]
+            same_start = infinite.predict(z, f0=scale * before, f0_Z=scale * before_z)
+            found[name] = _largest(outputs - regression)
+            found[f"{name}, same start"] = _largest(outputs - same_start)
             residuals.append(residual)
         return {**found, "residual": max(residuals)}
 
@@ -132,7 +136,7 @@ def equivalence(
         task,
         widths,
         seeds,
-        {f"scale {s:g}, same start": -0.5 for s in scales},
+        {_SHRINKING: -0.25} | {f"{name}, same start": -0.5 for name in named},
         path=path,
         jobs=jobs,
         settings={

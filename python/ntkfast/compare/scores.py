@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,7 @@ def accuracy(
     x = rows("X", X)
     if len(x) < 10:
         raise ValueError(f"X must have at least 10 samples to be split, got {len(x)}")
-    task = _task(y, len(x))
+    question = _task(y, len(x))
     epochs = whole_number("epochs", epochs, minimum=1)
     batch_size = whole_number("batch_size", batch_size, minimum=1)
     rate = finite_number("rate", rate, minimum=0)
@@ -106,7 +106,8 @@ def accuracy(
     def measured(width: int, seed: int) -> dict[str, float]:
         parts = _split(len(x), seed)
         fit, held, test = parts
-        start = finite.init(net, width, seed, outputs=task.targets.shape[1], dtype=x.dtype)
+        task = question.seen_from(fit)
+        start = finite.init(net, width, seed, outputs=question.targets.shape[1], dtype=x.dtype)
         step_size = rate * start.max_learning_rate(x[fit])
 
         def train(f: FiniteNetwork, epoch: int) -> FiniteNetwork:
@@ -139,7 +140,7 @@ def accuracy(
         }
 
     return measure(
-        task.title,
+        question.title,
         measured,
         widths,
         seeds,
@@ -148,7 +149,7 @@ def accuracy(
         jobs=jobs,
         settings={
             "net": fingerprint(net),
-            "data": [fingerprint(x), fingerprint(task.targets)],
+            "data": [fingerprint(x), fingerprint(question.targets)],
             "training": [epochs, batch_size, momentum, rate],
         },
         scale="linear",
@@ -162,6 +163,14 @@ class _Task:
     title: str
     targets: Array
     classes: Array | None
+
+    def seen_from(self, fit: Array) -> _Task:
+        """Return the task with numbers standardized by those that may be learned from."""
+        if self.classes is not None:
+            return self
+        known = self.targets[fit]
+        spread = known.std()
+        return replace(self, targets=(self.targets - known.mean()) / (spread if spread > 0 else 1))
 
     def score(self, outputs: Array, at: Array) -> float:
         """Return accuracy or R^2 of outputs for the samples that are numbered `at`."""
@@ -180,8 +189,7 @@ def _task(y: Any, n: int) -> _Task:
             raise ValueError("y must be finite, got NaN or infinity")
         if values.std() == 0:
             raise ValueError("y must hold different numbers, got one alone")
-        standardized = (values - values.mean()) / values.std()
-        return _Task("R^2 on unseen samples", standardized[:, None].astype(np.float64), None)
+        return _Task("R^2 on unseen samples", values[:, None].astype(np.float64), None)
     if values.dtype.kind not in "iubUSO":
         raise TypeError(f"y must hold classes or real numbers, got dtype {values.dtype}")
     names, classes = np.unique(values, return_inverse=True)
