@@ -98,7 +98,7 @@ def test_training_that_does_not_converge_says_so() -> None:
 )
 def test_kurtosis_of_one_hidden_layer_is_the_exact_one(activation: str, excess: float) -> None:
     net = nk.mlp(1, activation, W_std=1.3)
-    limit = nk.compare.gaussian_limit(net, X[:1], widths=[4, 16], seeds=4000)
+    limit = nk.compare.gaussian_limit(net, X[:1], widths=[4, 16], seeds=2500)
     found, error = limit.kurtosis()
     assert np.all(np.abs(found - excess / np.array([4, 16])) < 4 * error)
     assert found[0] > 4 * error[0]

@@ -74,6 +74,11 @@ def _section(key: str, finished: Iterable[Finished]) -> str:
 
 def _card(finished: Finished) -> str:
     part, result = finished.part, finished.result
+    if result is None:
+        return (
+            f'<div class="part"><h3>{escape(part.name)}</h3>'
+            f'<p class="note">No result: {escape(finished.problem)}</p></div>'
+        )
     draw = [partial(plot, result) for plot in part.plots]
     picture = _picture(draw, f"{CLAIMS[part.claim].heading}: {part.name}", (6.4 * len(draw), 4.2))
     note = f'<p class="note">{escape(part.note(result))}</p>' if part.note else ""
@@ -105,6 +110,8 @@ def _picture(
 
 def _slopes(result: Any) -> list[tuple[str, Slope]]:
     """Return all slopes for which there is a theory."""
+    if result is None:
+        return []
     if isinstance(result, GaussianLimit):
         named: dict[str, Callable[[], Slope]] = {"excess kurtosis": result.slope}
     else:

@@ -18,6 +18,7 @@ from ntkfast._report.claims import CLAIMS
 from ntkfast._report.page import page
 from ntkfast._report.plan import BUDGETS, Part, parts, seeds_within
 from ntkfast._threads import resolve_threads
+from ntkfast.errors import DivergenceError
 
 __all__ = ["Finished", "run"]
 
@@ -29,12 +30,13 @@ FOR_NETWORKS = 0.93
 
 @dataclass(frozen=True)
 class Finished:
-    """A part that was measured."""
+    """A part that was measured; without a result where a network exploded in training."""
 
     part: Part
     seeds: int
     seconds: float
     result: Any
+    problem: str = ""
 
 
 class _State:
@@ -141,7 +143,7 @@ def _time(
         path.unlink(missing_ok=True)  # of a timing that was stopped
         seeds = min(part.most, jobs * part.batch)
         start = perf_counter()
-        part.measure(seeds=seeds, path=path, jobs=jobs)
+        _measured(part, seeds, path, jobs)
         seconds = perf_counter() - start
         state.units[part.key] = max(seconds, 1e-3) / seeds
         state.seconds[part.key] = seconds
@@ -164,7 +166,7 @@ def _measure(
     for part in todo:
         seeds = state.seeds[part.key]
         start = perf_counter()
-        result = part.measure(seeds=seeds, path=runs / f"{part.key}.jsonl", jobs=jobs)
+        result, problem = _measured(part, seeds, runs / f"{part.key}.jsonl", jobs)
         state.seconds[part.key] += perf_counter() - start
         state.save()
         seconds = state.seconds[part.key]
@@ -172,8 +174,18 @@ def _measure(
             f"{CLAIMS[part.claim].heading}: {part.name}, {seeds} seeds, {_minutes(seconds)} "
             f"(estimate {_minutes(estimates[part.key])})"
         )
-        finished.append(Finished(part, seeds, seconds, result))
+        if problem:
+            say(f"  no result: {problem}")
+        finished.append(Finished(part, seeds, seconds, result, problem))
     return finished
+
+
+def _measured(part: Part, seeds: int, path: Path, jobs: int) -> tuple[Any, str]:
+    """Return the result of a part, or None and why there is none."""
+    try:
+        return part.measure(seeds=seeds, path=path, jobs=jobs), ""
+    except DivergenceError as error:  # one network must not cost the others' report
+        return None, str(error)
 
 
 def _as_json(finished: Finished) -> dict[str, Any]:
@@ -183,8 +195,9 @@ def _as_json(finished: Finished) -> dict[str, Any]:
         "name": part.name,
         "seeds": finished.seeds,
         "seconds": finished.seconds,
-        "note": part.note(result) if part.note else None,
-        "result": json.loads(result.to_json()),
+        "note": part.note(result) if part.note and result else None,
+        "result": json.loads(result.to_json()) if result else None,
+        "problem": finished.problem,
     }
 
 
