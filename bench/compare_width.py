@@ -25,6 +25,7 @@ Keep = Callable[[str], Path]  # the file of a sweep by its name
 Found = Iterator[tuple[str, Any]]  # names and results
 RESULTS = environment.ROOT / "bench" / "results"
 WIDTHS = tuple(2**k for k in range(6, 14))  # 64 ... 8192
+TRAINED = WIDTHS[:5]  # ... 1024: of networks with several hidden layers in training
 DEPTHS = (1, 3, 5)
 ROWS, FEATURES = 8, 16
 #: What the slope of the deviation may differ from -1/2.
@@ -75,7 +76,7 @@ def training(keep: Keep, jobs: int) -> Found:
     X = rows()
     y = np.sign(rows(ROWS, 1)[:, 0])
     for phi in ("relu", "erf"):
-        widths = WIDTHS[:-2]
+        widths = TRAINED
         shared: dict[str, Any] = {"widths": widths, "seeds": 10, "jobs": jobs}
         net = network(phi, 2)
         for name, measure in (
@@ -93,7 +94,7 @@ def lazy(keep: Keep, jobs: int) -> Found:
             network(phi, 2),
             rows(),
             y,
-            widths=WIDTHS[:-2],
+            widths=TRAINED,
             seeds=6,
             steps=100,
             path=keep(phi),
@@ -105,7 +106,7 @@ def lazy(keep: Keep, jobs: int) -> Found:
 def equivalence(keep: Keep, jobs: int) -> Found:
     """Theorem 3.2: networks trained to convergence beside kernel regression."""
     y = np.sign(rows(ROWS, 1)[:, 0])
-    for depth, widths in ((1, WIDTHS), (2, WIDTHS[:-2])):
+    for depth, widths in ((1, WIDTHS), (2, TRAINED)):
         name = f"depth {depth}"
         sweep = nk.compare.equivalence(
             depth,
@@ -114,7 +115,7 @@ def equivalence(keep: Keep, jobs: int) -> Found:
             rows(ROWS, 2),
             output_scales=(1.0, 0.3, 0.1),
             widths=widths,
-            seeds=10,
+            seeds=10 if depth == 1 else 5,
             path=keep(name),
             jobs=jobs,
         )
