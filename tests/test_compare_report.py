@@ -21,7 +21,7 @@ from ntkfast.cli import main
 pytest.importorskip("matplotlib").use("Agg")
 
 #: As small as it gets: three widths, a handful of seeds.
-TINY = plan.Level(1.0, (32, 64, 128), (64, 96, 128), (4, 8), (2, 5), 1)
+TINY = plan.Level(1.0, (32, 64, 128), (64, 96, 128), (4, 8), (2, 5), 1, 100)
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
 

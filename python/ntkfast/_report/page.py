@@ -64,7 +64,7 @@ def page(record: dict[str, Any], finished: Sequence[Finished]) -> str:
 
 
 def _section(key: str, finished: Iterable[Finished]) -> str:
-    heading, text = CLAIMS[key]  # the text is HTML
+    heading, _, text = CLAIMS[key]  # the text is HTML
     cards = "\n".join(map(_card, finished))
     return (
         f'<section id="{key}"><h2>{escape(heading)}</h2><p>{text}</p>'
@@ -126,7 +126,8 @@ def _slopes(result: Any) -> list[tuple[str, Slope]]:
 
 
 def _label(finished: Finished, name: str) -> str:
-    return f"{finished.part.name}: {name}"
+    part = finished.part
+    return f"{CLAIMS[part.claim].short}, {part.name}: {name}"
 
 
 def _rows(slopes: Iterable[tuple[str, Slope]]) -> list[list[str]]:

@@ -28,6 +28,7 @@ class Level:
     scored: tuple[int, ...]  # of networks trained on all of a table
     steps: tuple[int, ...]  # of gradient descent after which kernels are taken
     epochs: int
+    samples: int  # of the digits, for those
 
 
 def _ladder(first: int, last: int, factor: int = 2) -> tuple[int, ...]:
@@ -36,12 +37,24 @@ def _ladder(first: int, last: int, factor: int = 2) -> tuple[int, ...]:
 
 #: Every budget has its widths and lengths of training; seeds fill it up.
 BUDGETS = {
-    "1min": Level(60, _ladder(64, 1024, 4), _ladder(64, 576, 3), (16, 64), (10, 100), 20),
+    "1min": Level(60, _ladder(64, 1024, 4), _ladder(64, 576, 3), (16, 64), (10, 100), 20, 600),
     "10min": Level(
-        600, _ladder(64, 4096), _ladder(64, 1024), _ladder(16, 256, 4), (10, 30, 100, 300), 60
+        seconds=600,
+        widths=_ladder(64, 4096),
+        trained=_ladder(64, 1024),
+        scored=_ladder(16, 256, 4),
+        steps=(10, 30, 100, 300),
+        epochs=60,
+        samples=1797,
     ),
     "1h": Level(
-        3600, _ladder(64, 8192), _ladder(64, 2048), _ladder(16, 1024, 4), (10, 30, 100, 300), 100
+        seconds=3600,
+        widths=_ladder(64, 8192),
+        trained=_ladder(64, 2048),
+        scored=_ladder(16, 1024, 4),
+        steps=(10, 30, 100, 300),
+        epochs=100,
+        samples=1797,
     ),
 }
 
@@ -120,7 +133,9 @@ def parts(budget: str) -> list[Part]:
         taylor = partial(compare.training, net, X, y, Z, steps=last, widths=trained, rate=rate)
         shown = _panels(["from Taylor model", "from infinite kernel"])
         found.append(Part(f"taylor-{_slug(name)}", "linearization", arguments, taylor, plots=shown))
-        kappa = partial(compare.lazy_training, net, X, y, steps=last, widths=trained, rate=rate)
+        kappa = partial(
+            compare.lazy_training, net, X[:4], y[:4], steps=last, widths=trained, rate=rate
+        )
         found.append(Part(f"lazy-{_slug(name)}", "lazy", arguments, kappa))
     scales = (1.0, 0.3, 0.1)
     gap = partial(compare.equivalence, 1, X, y, Z, output_scales=scales, widths=trained)
@@ -133,9 +148,9 @@ def parts(budget: str) -> list[Part]:
         outputs = partial(compare.gaussian_limit, models.arora(depth), X)
         shown = (compare.GaussianLimit.plot, compare.GaussianLimit.plot_density)
         found.append(Part(f"gaussian-{depth}", "gaussian", name, outputs, 1.0, 200, 10_000, shown))
-    practical = mlp(2, b_std=0.1)
+    practical, some = mlp(2, b_std=0.1), order[: level.samples]
     for name, (features, target) in {
-        "digits": (8 * digits, classes),
+        "digits": (8 * digits[some], classes[some]),
         "diabetes": _diabetes(),
     }.items():
         score = partial(

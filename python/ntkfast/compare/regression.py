@@ -132,7 +132,7 @@ def equivalence(
         return {**found, "residual": max(residuals)}
 
     return measure(
-        f"Trained networks beside kernel regression, {depth} hidden layers",
+        f"Trained networks beside kernel regression, depth {depth}",
         task,
         widths,
         seeds,
