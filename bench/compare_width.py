@@ -78,12 +78,13 @@ def training(keep: Keep, jobs: int) -> Found:
     for phi in ("relu", "erf"):
         # The kernels of narrow networks scatter, and with them the largest stable rate.
         shared: dict[str, Any] = {"widths": TRAINED, "seeds": 8, "rate": 0.25, "jobs": jobs}
-        net = network(phi, 2)
-        for name, measure in (
-            (f"kernel change, {phi}", nk.compare.kernel_change),
-            (f"linearization, {phi}", nk.compare.training),
-        ):
-            yield name, measure(net, X, y, path=keep(name), **shared)
+        net, name = network(phi, 2), f"kernel change, {phi}"
+        yield (
+            name,
+            nk.compare.kernel_change(net, X, y, steps=(10, 30, 100), path=keep(name), **shared),
+        )
+        name = f"linearization, {phi}"
+        yield name, nk.compare.training(net, X, y, steps=100, path=keep(name), **shared)
 
 
 def lazy(keep: Keep, jobs: int) -> Found:

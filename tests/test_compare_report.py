@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,6 +135,30 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     record = session.run("1min", tmp_path, 1, "test", said.append)
     assert {len(claim["parts"]) for claim in record["claims"]} == {0, 2, 3}
     assert json.loads((tmp_path / "plan.json").read_text())["units"].keys() == {p.key for p in todo}
+
+
+#: A background job starts with SIGINT ignored.
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from ntkfast.cli import main
+main()
+"""
+
+
+def test_control_c_ends_the_command_and_keeps_what_is_finished(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-c", PROGRAM, "compare", "--budget", "10min", "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        begun = out / "runs" / "deviation-relu-1-hidden-layer.jsonl"
+        while process.poll() is None and not begun.exists():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert said.startswith(f"stopped; finished networks are in {out}"), said
+    assert len(begun.read_text().splitlines()) > 1
+    assert not (out / "report.html").exists()
 
 
 def test_another_run_is_not_mixed_in(report: tuple[Path, Result]) -> None:
