@@ -20,6 +20,7 @@ from ntkfast import finite
 from ntkfast._report import plan, session
 from ntkfast._report.claims import CLAIMS
 from ntkfast.cli import main
+from ntkfast.errors import DivergenceError
 
 pytest.importorskip("matplotlib").use("Agg")
 
@@ -135,6 +136,26 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     record = session.run("1min", tmp_path, 1, "test", said.append)
     assert {len(claim["parts"]) for claim in record["claims"]} == {0, 2, 3}
     assert json.loads((tmp_path / "plan.json").read_text())["units"].keys() == {p.key for p in todo}
+
+
+def test_an_exploding_network_costs_its_own_part_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(**arguments: Any) -> Any:
+        raise DivergenceError("training diverged & ended")
+
+    good = plan.parts("1min")[0]
+    bad = plan.Part("bad", "lazy", "a bad one", explode)
+    monkeypatch.setattr(session, "parts", lambda budget: [good, bad])
+    monkeypatch.setitem(plan.BUDGETS, "1min", TINY)
+    said: list[str] = []
+    record = session.run("1min", tmp_path, 1, "test", said.append)
+    measured = {each["key"]: each for claim in record["claims"] for each in claim["parts"]}
+    assert measured["bad"]["result"] is None
+    assert measured["bad"]["problem"] == "training diverged & ended"
+    assert measured[good.key]["result"]["values"]
+    assert "  no result: training diverged & ended" in said
+    assert "No result: training diverged &amp; ended" in (tmp_path / "report.html").read_text()
 
 
 #: A background job starts with SIGINT ignored.
