@@ -13,7 +13,7 @@ from .. import finite
 from .._validate import finite_number, whole_number
 from ..finite import DenseParameters, FiniteNetwork
 from ..finite._parameters import flat, shifted
-from ..finite._training import targets
+from ..finite._training import Gradient, targets
 from ..network import Network
 from ..predict import GradientDescent
 from .checks import check_network, fingerprint, rows
@@ -268,10 +268,10 @@ def lazy_training(
         kappa, change = [], []
         for i in range(len(x)):
             gradient = _gradient(f, x[i : i + 1])
-            size = np.linalg.norm(gradient)
+            size = _norm(gradient)
             curvature = _hessian_norm(f, x[i : i + 1], iterations, seed)
             kappa.append(abs(moved[i]) * curvature / size**2)
-            change.append(np.linalg.norm(_gradient(trained, x[i : i + 1]) - gradient) / size)
+            change.append(_norm(_difference(_gradient(trained, x[i : i + 1]), gradient)) / size)
         return {
             "lazy_kappa": float(np.median(kappa)),
             "largest lazy_kappa": float(np.max(kappa)),
@@ -294,9 +294,18 @@ def _root_mean_square(values: Array) -> float:
     return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
 
 
-def _gradient(f: FiniteNetwork, x: Array) -> Array:
-    """Return the derivative of the output at one sample by all parameters, flat."""
-    return flat(f.vjp(x, np.ones((1, 1))))
+def _gradient(f: FiniteNetwork, x: Array) -> Gradient:
+    """Return the derivative of the output at one sample by the trained parameters."""
+    outputs, seen = f.outputs_and_pass(x)
+    return f.gradient(seen, np.ones_like(outputs))
+
+
+def _norm(gradient: Gradient) -> float:
+    return float(np.linalg.norm(flat(gradient.values())))
+
+
+def _difference(a: Gradient, b: Gradient) -> Gradient:
+    return {i: shifted(own, b[i], -1.0) for i, own in a.items()}
 
 
 def _hessian_norm(f: FiniteNetwork, x: Array, iterations: int, seed: int) -> float:
@@ -307,27 +316,19 @@ def _hessian_norm(f: FiniteNetwork, x: Array, iterations: int, seed: int) -> flo
     """
     rng = np.random.default_rng(seed)
     step = 1e-4
-    direction = [
-        DenseParameters(
+    direction = {
+        i: DenseParameters(
             rng.standard_normal(own.weights.shape),
             None if own.bias is None else rng.standard_normal(own.bias.shape),
         )
-        for own in f.parameters
-    ]
+        for i, own in _gradient(f, x).items()
+    }
     norm = 0.0
     for _ in range(iterations):
-        size = float(np.linalg.norm(flat(direction)))
+        size = _norm(direction)
         if size == 0:
             return 0.0
-        ahead, behind = (_moved_gradient(f, x, direction, h / size) for h in (step, -step))
-        direction = [shifted(a, b, -1.0) for a, b in zip(ahead, behind, strict=True)]
-        norm = float(np.linalg.norm(flat(direction))) / (2 * step)
+        ahead, behind = (_gradient(f.moved(direction, h / size), x) for h in (step, -step))
+        direction = _difference(ahead, behind)
+        norm = _norm(direction) / (2 * step)
     return norm
-
-
-def _moved_gradient(
-    f: FiniteNetwork, x: Array, direction: Iterable[DenseParameters], h: float
-) -> Iterable[DenseParameters]:
-    """Return the derivative at one sample where the parameters have moved by h * direction."""
-    moved = [shifted(own, d, h) for own, d in zip(f.parameters, direction, strict=True)]
-    return finite.from_parameters(f.network, moved).vjp(x, np.ones((1, 1)))
