@@ -92,17 +92,21 @@ def test_training_that_does_not_converge_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("activation", "excess"),
+    ("activation", "depth", "excess"),
     # E[a^4] / E[a^2]^2 - 1 of a = phi(z): what one hidden layer's kurtosis is times its width.
-    [("relu", 5.0), ("identity", 2.0)],
+    [("relu", 1, 5.0), ("identity", 1, 2.0), ("relu", 2, 5.0)],
 )
-def test_kurtosis_of_one_hidden_layer_is_the_exact_one(activation: str, excess: float) -> None:
-    net = nk.mlp(1, activation, W_std=1.3)
-    limit = nk.compare.gaussian_limit(net, X[:1], widths=[4, 16], seeds=2500)
+def test_kurtosis_at_one_sample_is_the_exact_one(
+    activation: str, depth: int, excess: float
+) -> None:
+    net = nk.mlp(depth, activation, W_std=1.3)
+    limit = nk.compare.gaussian_limit(net, X[:1], widths=[8, 32], seeds=2000)
     found, error = limit.kurtosis()
-    assert np.all(np.abs(found - excess / np.array([4, 16])) < 4 * error)
-    assert found[0] > 4 * error[0]
-    assert limit.tests()[1][0] < 1e-6
+    # Layer after layer multiplies the variance by an independent random factor.
+    exact = (1 + excess / np.array([8, 32])) ** depth - 1
+    assert np.all(np.abs(found - exact) < 4 * error)
+    assert found[0] > 2 * error[0]
+    assert limit.tests()[1][0] < 1e-2
 
 
 def test_a_linear_model_is_gaussian_and_another_variance_is_not() -> None:
