@@ -30,11 +30,16 @@ install = $(PY) -m pip install --quiet --no-build-isolation \
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: demo _demo test _test
+.PHONY: demo _demo compare _compare test _test
 demo: ## set up, then compare NTK and NNGP with baselines on real data (about a minute)
 	$(call verdict,demo,(the table and the name of the picture are above))
 _demo: $(VENV)/.demo
 	$(BIN)/ntkfast demo
+
+compare: ## set up, then measure what theory says of wide networks, as a page (about a minute)
+	$(call verdict,compare,(the names of the page and of its record are above))
+_compare: $(VENV)/.demo
+	$(BIN)/ntkfast compare $(COMPARE_ARGS)
 
 test: ## set up, then run all C++ and Python tests, with coverage
 	$(call verdict,test,(C++ and Python tests))

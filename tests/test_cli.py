@@ -21,7 +21,7 @@ def call(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["info"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["compare"], ["info"]])
 def test_help_names_the_command_and_its_options(command: list[str]) -> None:
     result = call(*command, "--help")
     assert result.exit_code == 0

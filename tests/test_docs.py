@@ -25,7 +25,9 @@ def test_example_runs(
     assert capsys.readouterr().out
 
 
-@pytest.mark.parametrize("document", ["quickstart.md", "phase.md", "finite.md", "predict.md"])
+@pytest.mark.parametrize(
+    "document", ["quickstart.md", "phase.md", "finite.md", "compare.md", "predict.md"]
+)
 def test_the_sessions_of_a_document_run(document: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPLBACKEND", "Agg")
     flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL

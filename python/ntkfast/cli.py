@@ -1,4 +1,4 @@
-"""The command ``ntkfast``: ``demo`` and ``info``."""
+"""The command ``ntkfast``: ``demo``, ``compare`` and ``info``."""
 
 from __future__ import annotations
 
@@ -123,6 +123,55 @@ def demo(
     if as_json:
         click.echo(json.dumps(result, indent=2))
     sys.exit(0 if result["verdict"]["passed"] else 1)
+
+
+@main.command()
+@click.option(
+    "--budget",
+    type=click.Choice(["1min", "10min", "1h"]),
+    default="1min",
+    show_default=True,
+    help="Time to take: more of it goes to wider networks, then to more of them.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    default=Path("ntkfast-compare"),
+    show_default=True,
+    help="Folder for report.html and report.json. A run that was stopped goes on from it.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Networks at a time. Default: all cores.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def compare(budget: str, out: Path, jobs: int | None, as_json: bool) -> None:
+    """Measure what theory says of wide networks, and write a report.
+
+    Random and trained networks of many widths, on real data that come along, beside their kernels
+    and the infinite network's: one HTML page with all pictures and tables, and the same as JSON.
+    Stopped with Ctrl-C, it keeps every finished network; the same command goes on.
+    """
+    from ntkfast._report.session import run
+    from ntkfast.plot import require_matplotlib
+
+    console = _console()
+    try:
+        require_matplotlib()
+        out.mkdir(parents=True, exist_ok=True)
+        record = run(
+            budget,
+            out,
+            jobs,
+            " ".join(["ntkfast", *sys.argv[1:]]),
+            (lambda text: None) if as_json else (lambda text: console.print(text, soft_wrap=True)),
+        )
+    except (ImportError, OSError, ValueError) as error:
+        raise InputError(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo(f"stopped; finished networks are in {out}, the same command goes on", err=True)
+        sys.stderr.flush()
+        os._exit(130)  # networks that have begun would be waited for
+    if as_json:
+        click.echo(json.dumps(record, indent=2))
 
 
 def _tables(

@@ -263,3 +263,11 @@ def finish(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(which="major", color="0.88", lw=0.7)
     ax.set_axisbelow(True)
+
+
+def width_axis(ax: Axes, widths: Sequence[int]) -> None:
+    """Make the horizontal axis one of widths, in logarithms, with the widths as they are."""
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(list(widths), [str(width) for width in widths])
+    ax.minorticks_off()
+    ax.set_xlabel("width")

@@ -10,13 +10,21 @@ True
 
 from __future__ import annotations
 
+from .gaussian import GaussianLimit, gaussian_limit
 from .initialization import kernel_deviation, smallest_width
+from .regression import equivalence
+from .scores import accuracy
 from .sweep import Slope, Sweep
-from .training import lazy_training, training
+from .training import kernel_change, lazy_training, training
 
 __all__ = [
+    "GaussianLimit",
     "Slope",
     "Sweep",
+    "accuracy",
+    "equivalence",
+    "gaussian_limit",
+    "kernel_change",
     "kernel_deviation",
     "lazy_training",
     "smallest_width",

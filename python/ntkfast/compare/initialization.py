@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import finite
-from .._validate import finite_number, got, whole_number
+from .._validate import finite_number, got, require_finite, whole_number
 from ..network import Network
 from .checks import check_network, fingerprint, rows
-from .sweep import Measurement, Sweep, measure
+from .sweep import Sweep, measure
 
 __all__ = ["kernel_deviation", "smallest_width"]
 
@@ -24,6 +25,7 @@ def kernel_deviation(
     widths: Iterable[int] = (64, 128, 256, 512, 1024, 2048),
     seeds: int | Iterable[int] = 20,
     outputs: int = 1,
+    against: Any = None,
     path: str | os.PathLike[str] | None = None,
     jobs: int | None = None,
 ) -> Sweep:
@@ -44,6 +46,8 @@ def kernel_deviation(
         Networks per width, or their seeds.
     outputs : int, default 1
         Outputs of the networks; the mean of their kernels is taken.
+    against : array, shape (n, n), optional
+        Another kernel to compare with, for which no theory is claimed; ``net.ntk(X)`` by default.
     path : path, optional
         File that finished networks are written to, one line each: the same call goes on from it.
     jobs : int, optional
@@ -53,7 +57,7 @@ def kernel_deviation(
     -------
     Sweep
         "ntk": largest ``|f.ntk(X) - net.ntk(X)|`` over the pairs; "relative": Frobenius norm of the
-        difference over that of ``net.ntk(X)``.
+        difference over that of ``net.ntk(X)``, or of `against`.
 
     Raises
     ------
@@ -72,27 +76,41 @@ def kernel_deviation(
     """
     check_network(net)
     x = rows("X", X)
-    exact = np.asarray(net.ntk(x))
+    exact = np.asarray(net.ntk(x)) if against is None else _kernel(against, len(x))
     size = float(np.linalg.norm(exact))
     outputs = whole_number("outputs", outputs, minimum=1)
 
-    def task(width: int, seed: int) -> Measurement:
+    def task(width: int, seed: int) -> dict[str, float]:
         gap = finite.init(net, width, seed, outputs=outputs, dtype=x.dtype).ntk(x) - exact
         return {
             "ntk": float(np.abs(gap).max(initial=0.0)),
             "relative": float(np.linalg.norm(gap)) / size if size > 0 else 0.0,
         }
 
+    settings = {"net": fingerprint(net), "X": fingerprint(x), "outputs": outputs}
+    if against is not None:
+        settings["against"] = fingerprint(exact)
     return measure(
         "Tangent kernels at initialization",
         task,
         widths,
         seeds,
-        {"ntk": -0.5, "relative": -0.5},
+        {"ntk": -0.5, "relative": -0.5} if against is None else {},
         path=path,
         jobs=jobs,
-        settings={"net": fingerprint(net), "X": fingerprint(x), "outputs": outputs},
+        settings=settings,
     )
+
+
+def _kernel(value: Any, n: int) -> NDArray[np.float64]:
+    kernel = np.asarray(value)
+    if kernel.shape != (n, n) or kernel.dtype.kind != "f":
+        raise ValueError(
+            f"against must be a kernel of floats, shape {(n, n)}, got {kernel.dtype} of shape "
+            f"{kernel.shape}"
+        )
+    require_finite("against", kernel)
+    return kernel.astype(np.float64)
 
 
 def smallest_width(sweep: Sweep, bound: float, delta: float = 0.1) -> int | None:

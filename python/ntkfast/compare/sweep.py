@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
-from .._progress import progress_bar
-from .._threads import resolve_threads
-from .._validate import got, whole_number
+from .runs import collect
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["Slope", "Sweep", "measure"]
-
-#: Measurements of one network: name -> value.
-Measurement = dict[str, float]
 
 
 class Slope(NamedTuple):
@@ -62,6 +54,8 @@ class Sweep:
         The quantities.
     theory : dict of str to float
         Exponent of the width that theory gives for a quantity, or for a bound on it.
+    scale : {"log", "linear"}
+        Of pictures; slopes are those of logarithms, and tables have them for "log" alone.
     """
 
     title: str
@@ -69,6 +63,7 @@ class Sweep:
     seeds: tuple[int, ...]
     values: Mapping[str, NDArray[np.float64]]
     theory: Mapping[str, float]
+    scale: str = "log"
 
     def slope(self, name: str) -> Slope:
         """Return how a quantity depends on width.
@@ -140,7 +135,8 @@ class Sweep:
                 low, middle, high = self.quantiles(name)[i]
                 cells.append(f"{middle:.3g} ({low:.3g} - {high:.3g})")
             lines.append(f"| {width} | " + " | ".join(cells) + " |")
-        if len(self.widths) > 1 and len(self.widths) * len(self.seeds) > 2:
+        several = len(self.widths) > 1 and len(self.widths) * len(self.seeds) > 2
+        if several and self.scale == "log":
             lines.append("| slope | " + " | ".join(map(self._slope_cell, names)) + " |")
         return "\n".join(lines)
 
@@ -165,6 +161,7 @@ class Sweep:
                 "seeds": list(self.seeds),
                 "values": {name: v.tolist() for name, v in self.values.items()},
                 "theory": dict(self.theory),
+                "scale": self.scale,
             }
         )
 
@@ -182,17 +179,18 @@ class Sweep:
         """
         data = json.loads(text)
         values = {name: np.array(v, dtype=np.float64) for name, v in data["values"].items()}
-        return Sweep(
-            data["title"], tuple(data["widths"]), tuple(data["seeds"]), values, data["theory"]
-        )
+        widths, seeds = (tuple(data[name]) for name in ("widths", "seeds"))
+        return Sweep(data["title"], widths, seeds, values, data["theory"], data["scale"])
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None, *, names: Iterable[str] | None = None) -> Axes:
         """Draw medians against width, with the range from 10 % to 90 %, and theory's slopes.
 
         Parameters
         ----------
         ax
             Where to draw; a new figure by default.
+        names : sequence of str, optional
+            Quantities to draw; all by default.
 
         Returns
         -------
@@ -207,7 +205,7 @@ class Sweep:
         from .. import plot
 
         ax = plot.new_axes(ax)
-        for k, name in enumerate(self.values):
+        for k, name in enumerate(self.values if names is None else names):
             color = plot.COLORS[k % len(plot.COLORS)]
             low, middle, high = self.quantiles(name).T
             marker = plot.MARKERS[k % len(plot.MARKERS)]
@@ -216,17 +214,17 @@ class Sweep:
             if name in self.theory:
                 line = middle[0] * (np.array(self.widths) / self.widths[0]) ** self.theory[name]
                 ax.plot(self.widths, line, color=color, linestyle=":", linewidth=1)
-        ax.set_xscale("log", base=2)
-        ax.set_yscale("log")
-        ax.set_xlabel("width")
+        plot.width_axis(ax, self.widths)
+        ax.set_yscale(self.scale)
         ax.set_title(self.title)
-        ax.legend()
+        plot.finish(ax)
+        ax.legend(frameon=False, fontsize="small")
         return ax
 
 
 def measure(
     title: str,
-    task: Callable[[int, int], Measurement],
+    task: Callable[[int, int], Mapping[str, float]],
     widths: Iterable[int],
     seeds: int | Iterable[int],
     theory: Mapping[str, float],
@@ -234,92 +232,13 @@ def measure(
     path: str | os.PathLike[str] | None,
     jobs: int | None,
     settings: Mapping[str, Any],
+    scale: str = "log",
 ) -> Sweep:
-    """Run ``task(width, seed)`` for all widths and seeds, the largest width first.
-
-    Finished networks are appended to the file at ``path``, from which an interrupted run goes on;
-    ``settings`` say what the file must have been made with.
-    """
-    widths = sorted({whole_number("widths", w, minimum=1) for w in widths})
-    if not widths:
-        raise ValueError("widths must hold at least one number, got none")
-    chosen = _seeds(seeds)
-    header = {"title": title, **settings}
-    done = {} if path is None else _read(Path(path), header)
-    pending = [(w, s) for w in reversed(widths) for s in chosen if (w, s) not in done]
-    with progress_bar(len(pending)) as step:
-        step(title)
-        for key, found in _run(task, pending, resolve_threads(jobs)):
-            done[key] = found
-            if path is not None:
-                _append(Path(path), header, *key, found)
-            step(title)
-    names = list(done[widths[0], chosen[0]])
+    """Run ``task(width, seed)`` for all widths and seeds, as `runs.collect` says."""
+    runs = collect(title, task, widths, seeds, path=path, jobs=jobs, settings=settings)
+    names = list(runs.found[runs.widths[0], runs.seeds[0]])
     values = {
-        name: np.array([[done[w, s][name] for s in chosen] for w in widths]) for name in names
+        name: np.array([[runs.found[w, s][name] for s in runs.seeds] for w in runs.widths])
+        for name in names
     }
-    return Sweep(title, tuple(widths), chosen, values, dict(theory))
-
-
-def _run(
-    task: Callable[[int, int], Measurement], pending: list[tuple[int, int]], jobs: int
-) -> Iterator[tuple[tuple[int, int], Measurement]]:
-    """Yield networks as they are finished."""
-    if jobs == 1:
-        for key in pending:
-            yield key, task(*key)
-        return
-    pool = ThreadPoolExecutor(jobs)
-    # Networks side by side have one BLAS thread each.
-    with threadpool_limits(1, user_api="blas"):
-        try:
-            running = {pool.submit(task, *key): key for key in pending}
-            for future in as_completed(running):
-                yield running[future], future.result()
-        finally:  # when interrupted, networks that have begun end on their own
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
-    if isinstance(seeds, Iterable):
-        chosen = tuple(whole_number("seeds", s, minimum=0) for s in seeds)
-    else:
-        chosen = tuple(range(whole_number("seeds", seeds, minimum=1)))
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise ValueError(f"seeds must be a number or different seeds, {got(seeds)}")
-    return chosen
-
-
-def _read(path: Path, header: Mapping[str, Any]) -> dict[tuple[int, int], Measurement]:
-    if not path.exists():
-        return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if not lines or json.loads(lines[0]) != json.loads(json.dumps(header)):
-        raise ValueError(
-            f"path={str(path)!r} holds another run: take another file, or delete this one"
-        )
-    done = {}
-    for line in lines[1:]:
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
-            continue  # the run was stopped while it wrote
-        done[entry["width"], entry["seed"]] = entry["values"]
-    return done
-
-
-def _append(
-    path: Path, header: Mapping[str, Any], width: int, seed: int, values: Measurement
-) -> None:
-    new = not path.exists()
-    with path.open("a", encoding="utf-8") as file:
-        if new:
-            file.write(json.dumps(header) + "\n")
-        file.write("\n" * (not new and not _ends_with_newline(path)))
-        file.write(json.dumps({"width": width, "seed": seed, "values": values}) + "\n")
-
-
-def _ends_with_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+    return Sweep(title, runs.widths, runs.seeds, values, dict(theory), scale)

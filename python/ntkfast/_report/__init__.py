@@ -1,0 +1,1 @@
+"""What ``ntkfast compare`` runs: all comparisons on bundled data, and their page."""
