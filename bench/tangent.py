@@ -154,9 +154,7 @@ class Run:
                 self.workers.pop(entry.name).close()
 
     def _round(self, index: int, probe: Worker) -> None:
-        names = [
-            name for name in self.workers if index < 2 or self.found[name]["first_call"] < SLOW
-        ]
+        names = [name for name in self.workers if index < 2 or self.found[name]["seconds"] < SLOW]
         time.sleep(SETTLE)
         before = probe.ask("turn")["gflops"]
         turns: dict[str, Any] = {}
