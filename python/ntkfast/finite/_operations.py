@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _core
+from .._threads import resolve_threads
 from ..layers import Activation, Dense
 from ._parameters import DenseParameters
 
@@ -88,19 +90,18 @@ class Affine(Operation):
 
     def value(self, inputs: Values, own: DenseParameters | None) -> Array:
         assert own is not None
-        z = inputs[0] @ own.weights
-        z *= z.dtype.type(self.scale)
+        z = _product(inputs[0], own.weights, self.scale)
         if own.bias is not None:
             z += z.dtype.type(self.bias_scale) * own.bias
-        return np.asarray(z)
+        return z
 
     def pull(
         self, inputs: Values, value: Array, own: DenseParameters | None, signal: Array
     ) -> Values:
         assert own is not None
         n, outputs, units = signal.shape
-        back = signal.reshape(n * outputs, units) @ own.weights.T
-        back *= back.dtype.type(self.scale)
+        rows = signal.reshape(n * outputs, units)
+        back = _product(rows, own.weights, self.scale, transposed=True)
         return (back.reshape(n, outputs, len(own.weights)),)
 
     def push(
@@ -108,9 +109,7 @@ class Affine(Operation):
     ) -> Array | None:
         assert own is not None
         direction = directions[0]
-        return (
-            None if direction is None else value.dtype.type(self.scale) * (direction @ own.weights)
-        )
+        return None if direction is None else _product(direction, own.weights, self.scale)
 
     def gradient(self, a: Array, signal: Array, own: DenseParameters) -> DenseParameters:
         """Return the derivative by the parameters of the sum over samples; signal (n, units)."""
@@ -123,13 +122,9 @@ class Affine(Operation):
         """Return the direction of the value when the parameters move, shape (n, units)."""
         return self.value((a,), direction)
 
-    def products(self, a: Array, other: Array, bias: bool) -> Array:
-        """Return <dz_u/dparameters, dz'_u/dparameters>, equal for all units u: (n, m)."""
-        out = a @ other.T
-        out *= out.dtype.type(self.scale**2)
-        if bias:
-            out += out.dtype.type(self.bias_scale**2)
-        return np.asarray(out)
+    def squares(self, own: DenseParameters) -> tuple[float, float]:
+        """Return (w, b): <dz_u/dparameters, dz'_u/dparameters> = w <a, a'> + b for all units u."""
+        return self.scale**2, 0.0 if own.bias is None else self.bias_scale**2
 
 
 @dataclass(frozen=True)
@@ -256,6 +251,13 @@ class Concatenation(Operation):
             for value, direction in zip(inputs, directions, strict=True)
         ]
         return np.concatenate(parts, axis=1)
+
+
+def _product(a: Array, b: Array, scale: float, *, transposed: bool = False) -> Array:
+    """Return ``scale * a @ b``, or ``b.T``, by the core's threads."""
+    dtype = np.result_type(a, b)
+    a, b = (np.ascontiguousarray(each, dtype) for each in (a, b))
+    return _core.product(a, b, transposed, scale, resolve_threads())
 
 
 def _divided(z: Array, root: Array) -> Array:

@@ -8,6 +8,8 @@ PYBIND11_MODULE(_core, module) {
   register_program(module);
   register_gram(module);
   register_operator(module);
+  register_product(module);
+  register_tangent(module);
   register_device(module);
   register_info(module);
 }
