@@ -98,51 +98,42 @@ class Raw(nn.Module):
 
 
 class InPlace(nn.Module):
-    """Values and inputs of layers are overwritten."""
+    """Values of layers are overwritten."""
 
     def __init__(self) -> None:
         super().__init__()
         self.a, self.b, self.c = nn.Linear(6, 5), nn.Linear(5, 5), nn.Linear(5, 3)
 
     def forward(self, x: Any) -> Any:
-        h = torch.tanh(self.a(x)) * 1.0
-        y = self.b(h.clone())
-        y.relu_()
-        y += 0.3 * h
-        h.detach().mul_(1.0)
-        return self.c(y.mul_(2.0))
+        h = torch.tanh(self.a(x))
+        y = self.b(h)
+        y += h
+        return self.c(y.mul_(2.0)).relu_()
 
 
-class Overwritten(nn.Module):
-    """The input of a layer that needs no gradient is overwritten after its use."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a, self.b = nn.Linear(6, 5), nn.Linear(6, 5)
-
-    def forward(self, x: Any) -> Any:
-        x = x.clone()
-        first = nn.functional.linear(x.clone(), self.a.weight.detach()) + 0 * self.a(x.clone())
-        second = _Free.apply(x, self.b.weight)
-        x.mul_(2.0)
-        return torch.tanh(first) + second
-
-
-class _Free(torch.autograd.Function):
-    generate_vmap_rule = True
+class _Product(torch.autograd.Function):
+    """x W^T, with a backward pass alone."""
 
     @staticmethod
-    def forward(x: Any, weight: Any) -> Any:
+    def forward(ctx: Any, x: Any, weight: Any) -> Any:
+        ctx.save_for_backward(x, weight)
         return x @ weight.T
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.save_for_backward(inputs[0].clone(), inputs[1])
 
     @staticmethod
     def backward(ctx: Any, g: Any) -> Any:
         x, weight = ctx.saved_tensors
         return g @ weight, g.T @ x
+
+
+class Custom(nn.Module):
+    """A layer's weight is used by a function of somebody's own, without a rule for vmap."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 5), nn.Linear(5, 2)
+
+    def forward(self, x: Any) -> Any:
+        return self.b(torch.tanh(_Product.apply(x, self.a.weight)))
 
 
 class TimeFirst(nn.Module):
@@ -230,7 +221,7 @@ def cases() -> dict[str, tuple[Any, Any]]:
         "embedding": (Words(), words(6, 5, 11)),
         "raw parameters": (Raw(), vector),
         "in place": (InPlace(), vector),
-        "custom function": (Overwritten(), vector),
+        "custom function": (Custom(), vector),
         "time first": (TimeFirst(), rows(5, 7, 4)),
         "flattened": (Flattened(), rows(5, 7, 4)),
         "several inputs": (SeveralInputs(), (words(5, 3, 11), rows(5, 3))),

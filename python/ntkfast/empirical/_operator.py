@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _memory
 from .._validate import whole_number
+from ..errors import ArchitectureError
 from ._model import Model
 from ._plan import workspace
 from ._probe import look
@@ -79,7 +80,10 @@ def operator(
         raise ValueError("X must hold at least one sample, got 0")
     inputs = probed.rows(0, min(3, len(probed)))
     findings = look(model, inputs)
-    way, outputs = choose(model, inputs), findings.outputs
+    outputs = findings.outputs
+    way, why = choose(model, inputs, findings.sums)
+    if not way:
+        raise ArchitectureError(f"the operator cannot be made: {why}")
     itemsize = torch.finfo(model.dtype).bits // 8
     fixed, per_row = 3 * model.size() * itemsize, 3 * max(1, findings.graph_bytes)
     if batch_size is not None:

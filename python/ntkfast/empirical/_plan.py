@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import _memory
 from ..config import config
+from ..errors import ArchitectureError
 from . import _costs, _products
 from ._blocks import Grid, steps
 from ._costs import Cost
@@ -126,7 +127,7 @@ class _Choice:
             options["jacobian"] = self._jacobian()
         seconds = {name: each[2] for name, each in options.items()}
         if method in ("auto", "operator"):
-            seconds["operator"] = self._operator()
+            seconds |= self._operator(method)
         name = min(seconds, key=lambda key: seconds[key])
         if name == "operator":
             return Served((), {}, (), VMAP), seconds, Cost(0.0, 0.0, 0, 0), name
@@ -173,11 +174,16 @@ class _Choice:
         graph = self.findings.graph_bytes
         return _costs.jacobian_cost(self.model, inputs, names, how, self.mode, graph), how
 
-    def _operator(self) -> float:
-        self.push = _products.choose(self.model, self._probed)
+    def _operator(self, method: str) -> dict[str, float]:
+        self.push, why = _products.choose(self.model, self._probed, self.findings.sums)
+        if not self.push and method == "operator":
+            raise ArchitectureError(f"method 'operator' cannot be used: {why}")
+        if not self.push:
+            self.reasons["operator"] = why
+            return {}
         pull, push = _costs.product_cost(self.model, self._inputs, self.push)
         columns = float(self.n if self.m is None else self.m) * self.findings.outputs
-        return columns * (pull + self.n * push)
+        return {"operator": columns * (pull + self.n * push)}
 
     def _total(self, cost: Cost) -> float:
         return self.samples * cost.row + self.pairs * cost.pair

@@ -63,13 +63,14 @@ def jvp(model: Model, inputs: tuple[Any, ...], w: list[Any]) -> Any:
     """Return J w in forward mode."""
     chosen = {name: model.state[name].detach() for name in model.names}
     tangent = dict(zip(model.names, w, strict=True))
-    _, moved = torch.func.jvp(lambda own: model(inputs, own), (chosen,), (tangent,))
+    with _plain_attention():
+        _, moved = torch.func.jvp(lambda own: model(inputs, own), (chosen,), (tangent,))
     return moved.detach()
 
 
 def double_backward(model: Model, inputs: tuple[Any, ...], w: list[Any]) -> Any:
     """Return J w as the derivative of <J^T u, w> by u."""
-    with torch.enable_grad():
+    with torch.enable_grad(), _plain_attention():
         out = model(inputs)
         if not out.requires_grad:
             return torch.zeros_like(out)
@@ -89,17 +90,30 @@ def double_backward(model: Model, inputs: tuple[Any, ...], w: list[Any]) -> Any:
     return moved.detach()
 
 
-def choose(model: Model, inputs: tuple[Any, ...]) -> str:
-    """Return how J w can be had for the module."""
-    w = [torch.ones_like(model.state[name]) for name in model.names]
-    try:
-        with warnings.catch_warnings():
-            # PyTorch loads its forward derivatives with a function of its own that it deprecates.
-            warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
-            warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
-            moved = jvp(model, inputs, w)
-    except (RuntimeError, NotImplementedError):  # an operation without a forward derivative
-        return REVERSE
-    expected = double_backward(model, inputs, w)
-    bound = torch.finfo(moved.dtype).eps ** 0.5 * expected.abs().max()
-    return FORWARD if bool(((moved - expected).abs() <= bound).all()) else REVERSE
+def choose(model: Model, inputs: tuple[Any, ...], v: Any) -> tuple[str, str]:
+    """Return how J w can be had for the module, and why it cannot; "" where there is none.
+
+    Checked by <v, J w> = <J^T v, w>, for random v of shape (n, outputs).
+    """
+    w = vjp(model, inputs, v)
+    expected = sum((each * each).sum() for each in w)
+    why = ""
+    for way, apply in ((FORWARD, jvp), (REVERSE, double_backward)):
+        try:
+            with warnings.catch_warnings():
+                # PyTorch loads forward derivatives with a function of its own that it deprecates.
+                warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
+                warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch")
+                found = (v * apply(model, inputs, w)).sum()
+        except (RuntimeError, NotImplementedError) as error:  # an operation without a derivative
+            why = f"no products with its Jacobian: {str(error).splitlines()[0][:80]}"
+            continue
+        if bool((found - expected).abs() <= torch.finfo(v.dtype).eps ** 0.5 * expected):
+            return way, ""
+        why = "forward and backward derivatives of the module differ"
+    return "", why
+
+
+def _plain_attention() -> Any:
+    """Attention in operations that have all derivatives."""
+    return torch.nn.attention.sdpa_kernel([torch.nn.attention.SDPBackend.MATH])

@@ -44,7 +44,6 @@ class Use:
     bias: str | None
     x: Any
     edge: Any
-    version: int
     signal: Any = None
 
     def inputs(self, n: int) -> Any:
@@ -83,15 +82,10 @@ class Pass:
 
 
 def record(model: Model, inputs: tuple[Any, ...], names: frozenset[str]) -> Pass:
-    """Apply the module and note all uses of the named parameters that are known layers'."""
-    done = _forward(model, inputs, names, copies=False)
-    if any(use.x._version != use.version for use in done.uses):
-        # Somebody overwrote the input of a layer afterwards: keep copies instead.
-        done = _forward(model, inputs, names, copies=True)
-    return done
+    """Apply the module and note all uses of the named parameters that are known layers'.
 
-
-def _forward(model: Model, inputs: tuple[Any, ...], names: frozenset[str], copies: bool) -> Pass:
+    An input that is overwritten later needs no care: autograd itself refuses such a module.
+    """
     uses: list[Use] = []
     # The module holds these tensors while functional_call runs, whatever it calls them.
     ids = {id(model.state[name]): name for name in names}
@@ -114,9 +108,8 @@ def _forward(model: Model, inputs: tuple[Any, ...], names: frozenset[str], copie
                 layer,
                 own.get("weight"),
                 own.get("bias"),
-                x.clone() if copies else x,
+                x,
                 torch.autograd.graph.get_gradient_edge(z),
-                0 if copies else x._version,
             )
         )
 
