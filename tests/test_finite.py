@@ -162,7 +162,6 @@ def test_kernels_are_exactly_symmetric_and_blocks_do_not_matter(
     outputs = f(X)
     monkeypatch.setattr("ntkfast.finite._network._PASS_BYTES", 1)
     np.testing.assert_allclose(f(X), outputs, rtol=1e-13, atol=1e-14)
-    monkeypatch.setattr("ntkfast.finite._tangent._TILE_BYTES", 64)
     for mode, kernel in whole.items():
         np.testing.assert_allclose(f.ntk(X, outputs=mode), kernel, rtol=1e-12, atol=1e-13)
         np.testing.assert_allclose(f.ntk(X, X, outputs=mode), kernel, rtol=1e-12, atol=1e-13)

@@ -88,6 +88,60 @@ def conditioning(program: Program, x: NDArray[Any], threads: int = 1, isa: str =
 def workspace_bytes(
     program: Program, n: int, m: int, d: int, itemsize: int, threads: int
 ) -> int: ...
+def contract_uses(
+    left: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    right: Sequence[tuple[NDArray[Any], NDArray[Any]]] | None,
+    scales: Sequence[tuple[float, float]],
+    mode: str,
+    out: NDArray[Any],
+    threads: int,
+    progress: Callable[[int, int], None] | None = None,
+    order: str = "auto",
+) -> None:
+    """Add to a tangent kernel the parts of weights, from their inputs and signals.
+
+    Parameters
+    ----------
+    left : list of (a, s)
+        For each weight its inputs, shape (n, uses, fan_in), and the signals by its value, shape
+        (n, O, uses, units): C-contiguous, all float32 or all float64. `uses` is how often a sample
+        uses the weight (1 for Dense, positions of a convolution times calls of the module).
+    right : list of (a, s), optional
+        The same of m other samples; None for the symmetric kernel, whose lower triangle alone is
+        added to (see `mirror_kernel`).
+    scales : list of (weight, bias)
+        Adds ``sum_{u,v} (weight <a_u, a'_v> + bias) <s_cu, s'_c'v>``: the squares of what
+        multiplies weight and bias in the layer, bias 0 where it has none.
+    mode : {"full", "trace", "diagonal"}
+        Whether `out` is (n, m, O, O), (n, m) with the mean over outputs, or (n, m, O).
+    out : array
+        Of any strides, so that it may be a block of a larger array. float64, or float32 for float32
+        inputs (float64 is added up without rounding in between).
+    threads : int
+    progress : callable, optional
+        Called with (done, total) now and then, total being the same throughout.
+    order : {"auto", "pairs", "gradients"}
+        Over pairs of uses, or per-sample weight gradients first; "auto" takes the one with fewer
+        multiplications for each weight. Gradients take up to 32 MiB per side, or n O units entries.
+    """
+
+def contract_jacobians(
+    left: NDArray[Any],
+    right: NDArray[Any] | None,
+    mode: str,
+    out: NDArray[Any],
+    threads: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Add to a tangent kernel the part of some parameters, from their blocks of the Jacobian.
+
+    `left` has shape (n, O, parameters), `right` (m, O, parameters), or it is None for the symmetric
+    kernel; everything else as for `contract_uses`.
+    """
+
+def mirror_kernel(out: NDArray[Any], mode: str, threads: int) -> None:
+    """Copy the lower triangle of a symmetric kernel, complete by now, to the upper one."""
+
 def thread_limit() -> int: ...
 def isa_available() -> list[str]: ...
 def build_info() -> dict[str, str]: ...

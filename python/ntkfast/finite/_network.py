@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from .. import _memory
 from .._arrays import Prepared, prepare
+from .._gram_progress import gram_progress
 from .._text import one_line
+from .._threads import resolve_threads
 from .._validate import choice, got, require_finite, whole_number
 from ..errors import ArchitectureError, DeviceError
 from ..layers import Dense
@@ -40,6 +42,8 @@ Array = NDArray[Any]
 
 # Samples of a pass are as many as fit into this.
 _PASS_BYTES = 1 << 28
+# Of a thread that contracts them: a tile with its factors, and what BLAS packs.
+_THREAD_BYTES = 4 << 20
 
 
 def init(
@@ -311,8 +315,11 @@ class FiniteNetwork(Trainable):
         per_row = _tangent.row_bytes(tape, itemsize)
         shape = _tangent.result_shape(outputs, len(x), m, tape.outputs)
         what = f"the {outputs} tangent kernel of {len(x)} x {m} samples"
-        _memory.require(int(np.prod(shape)) * itemsize, 2 * rows * per_row, what)
-        return wrap(_tangent.kernel(tape, self._own, x, z, outputs, rows))
+        threads = resolve_threads()
+        workspace = 2 * rows * per_row + threads * _THREAD_BYTES
+        _memory.require(int(np.prod(shape)) * itemsize, workspace, what)
+        with gram_progress() as progress:
+            return wrap(_tangent.kernel(tape, self._own, x, z, outputs, rows, threads, progress))
 
     def vjp(self, X: Any, signal: Any) -> tuple[DenseParameters, ...]:
         """Return ``J(X)^T signal``: the derivative of ``sum(signal * f(X))`` by the parameters.

@@ -123,13 +123,9 @@ class Affine(Operation):
         """Return the direction of the value when the parameters move, shape (n, units)."""
         return self.value((a,), direction)
 
-    def products(self, a: Array, other: Array, bias: bool) -> Array:
-        """Return <dz_u/dparameters, dz'_u/dparameters>, equal for all units u: (n, m)."""
-        out = a @ other.T
-        out *= out.dtype.type(self.scale**2)
-        if bias:
-            out += out.dtype.type(self.bias_scale**2)
-        return np.asarray(out)
+    def squares(self, own: DenseParameters) -> tuple[float, float]:
+        """Return (w, b): <dz_u/dparameters, dz'_u/dparameters> = w <a, a'> + b for all units u."""
+        return self.scale**2, 0.0 if own.bias is None else self.bias_scale**2
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,21 @@
 
 With the input a of a Dense layer and the signals s_c = df_c/dz, the layer's part of the kernel is
 <dz, dz'> (s_c . s'_c'), a Gram matrix of inputs times one of signals: n^2 O^2 units multiplications
-for n samples and O outputs, where the Jacobian needs units^2. Tiles of the result are small enough
-that both factors stay in cache while they are multiplied and added.
+for n samples and O outputs, where the Jacobian needs units^2. The core multiplies and adds them
+tile by tile; here are the passes through the network, for as many samples as memory allows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _core
 from ._operations import Affine
-from ._passes import Arrival, Parameters, forward, signals
+from ._passes import Parameters, forward, signals
 from ._tape import Tape
 
 __all__ = ["MODES", "kernel", "result_shape", "row_bytes"]
@@ -25,7 +26,7 @@ Array = NDArray[Any]
 #: What becomes of the outputs: all pairs, the mean over equal ones, or each equal pair.
 MODES = ("full", "trace", "diagonal")
 
-_TILE_BYTES = 1 << 20  # of one factor of a tile: two of them stay in a core's second-level cache
+Progress = Callable[[int, int], None]
 
 
 def result_shape(mode: str, n: int, m: int, outputs: int) -> tuple[int, ...]:
@@ -42,110 +43,66 @@ def row_bytes(tape: Tape, itemsize: int) -> int:
 
 
 def kernel(
-    tape: Tape, parameters: Parameters, x: Array, z: Array | None, mode: str, rows: int
+    tape: Tape,
+    parameters: Parameters,
+    x: Array,
+    z: Array | None,
+    mode: str,
+    rows: int,
+    threads: int,
+    progress: Progress | None = None,
 ) -> Array:
     """Return the tangent kernel of x and z (None: of x with itself), `rows` samples at a time."""
     other = x if z is None else z
     dtype = np.result_type(x, *(p.weights for p in parameters.values()))
-    outputs = tape.outputs
-    full = np.zeros((len(x), outputs, len(other), outputs), dtype) if mode == "full" else None
-    flat = None if full is not None else np.zeros((len(x), len(other), outputs), dtype)
-    if mode == "trace":
-        flat = np.zeros((len(x), len(other)), dtype)
-    for i in range(0, len(x), rows):
-        left = _arrivals(tape, parameters, x[i : i + rows])
-        for j in range(0, len(other), rows):
-            if z is None and j > i:
-                break
-            right = (
-                left if z is None and i == j else _arrivals(tape, parameters, other[j : j + rows])
-            )
-            block = (slice(i, i + rows), slice(j, j + rows))
-            if full is not None:
-                _add_full(tape, parameters, left, right, full[block[0], :, block[1]])
-            else:
-                assert flat is not None
-                _add_equal(tape, parameters, left, right, flat[block], mode)
-    if full is not None:
-        flat = full.transpose(0, 2, 1, 3)
-    assert flat is not None
+    out = _zeros(mode, len(x), len(other), tape.outputs, dtype)
+    firsts = range(0, len(x), rows)
+    blocks = sum(len(range(0, len(other) if z is not None else i + 1, rows)) for i in firsts)
+    finished = 0
+    for i in firsts:
+        left = _weights(tape, parameters, x[i : i + rows], dtype)
+        for j in range(0, len(other) if z is not None else i + 1, rows):
+            own = z is None and i == j
+            right = None if own else _weights(tape, parameters, other[j : j + rows], dtype).sides
+            block = out[i : i + rows, j : j + rows]
+            counted = _counted(progress, finished, blocks)
+            _core.contract_uses(left.sides, right, left.scales, mode, block, threads, counted)
+            finished += 1
     if z is None:
-        _mirror(flat)
-    return flat
+        _core.mirror_kernel(out, mode, threads)
+    return out
 
 
-def _arrivals(tape: Tape, parameters: Parameters, x: Array) -> list[Arrival]:
-    """Return inputs and signals of all trained Dense layers."""
+class _Weights(NamedTuple):
+    """What the core asks for of all trained Dense layers: inputs with signals, and scales."""
+
+    sides: list[tuple[Array, Array]]
+    scales: list[tuple[float, float]]
+
+
+def _weights(tape: Tape, parameters: Parameters, x: Array, dtype: Any) -> _Weights:
     values = forward(tape, parameters, x)
     outputs = tape.outputs
-    start = np.broadcast_to(np.eye(outputs, dtype=values[-1].dtype), (len(x), outputs, outputs))
-    return list(signals(tape, parameters, values, start))
-
-
-def _pairs(
-    tape: Tape, parameters: Parameters, left: list[Arrival], right: list[Arrival]
-) -> Iterable[tuple[Arrival, Arrival, Affine, bool]]:
-    for ours, theirs in zip(left, right, strict=True):
-        operation = tape.steps[ours.step].operation
+    start = np.broadcast_to(np.eye(outputs, dtype=dtype), (len(x), outputs, outputs))
+    found = _Weights([], [])
+    for step, a, signal in signals(tape, parameters, values, start):
+        operation = tape.steps[step].operation
         assert isinstance(operation, Affine)
-        yield ours, theirs, operation, parameters[ours.step].bias is not None
+        a, signal = (np.ascontiguousarray(array, dtype) for array in (a, signal))
+        found.sides.append((a[:, None], signal[:, :, None]))  # every weight is used once
+        found.scales.append(operation.squares(parameters[step]))
+    return found
 
 
-def _add_full(
-    tape: Tape, parameters: Parameters, left: list[Arrival], right: list[Arrival], out: Array
-) -> None:
-    """Add to out (n, O, m, O), tile by tile of sample pairs."""
-    n, outputs, m, _ = out.shape
-    edge = max(1, int((_TILE_BYTES / out.itemsize) ** 0.5) // outputs)
-    factor = np.empty((edge * outputs) ** 2, out.dtype)
-    for i in range(0, n, edge):
-        a = slice(i, min(n, i + edge))
-        for j in range(0, i + 1 if left is right else m, edge):
-            b = slice(j, min(m, j + edge))
-            tile = out[a, :, b]
-            shape = tile.shape
-            product = factor[: tile.size].reshape(shape[0] * outputs, shape[2] * outputs)
-            for ours, theirs, operation, bias in _pairs(tape, parameters, left, right):
-                s, t = ours.signal[a], theirs.signal[b]
-                np.matmul(s.reshape(-1, s.shape[2]), t.reshape(-1, t.shape[2]).T, out=product)
-                inputs = operation.products(ours.a[a], theirs.a[b], bias)
-                scaled = product.reshape(shape)
-                scaled *= inputs[:, None, :, None]
-                tile += scaled
+def _zeros(mode: str, n: int, m: int, outputs: int, dtype: Any) -> Array:
+    """Return a kernel of zeros; a full one is stored as the matrix (n O, m O), as solvers want."""
+    shape = (n, outputs, m, outputs) if mode == "full" else result_shape(mode, n, m, outputs)
+    zeros: Array = np.zeros(shape, dtype)
+    return zeros.transpose(0, 2, 1, 3) if mode == "full" else zeros
 
 
-def _add_equal(
-    tape: Tape,
-    parameters: Parameters,
-    left: list[Arrival],
-    right: list[Arrival],
-    out: Array,
-    mode: str,
-) -> None:
-    """Add to out (n, m) the mean over outputs, or to (n, m, O) each output's own kernel."""
-    n, m = out.shape[:2]
-    edge = max(1, int((_TILE_BYTES / out.itemsize) ** 0.5))
-    for i in range(0, n, edge):
-        a = slice(i, min(n, i + edge))
-        for j in range(0, i + 1 if left is right else m, edge):
-            b = slice(j, min(m, j + edge))
-            for ours, theirs, operation, bias in _pairs(tape, parameters, left, right):
-                s, t = ours.signal[a], theirs.signal[b]
-                inputs = operation.products(ours.a[a], theirs.a[b], bias)
-                if mode == "trace":
-                    product = s.reshape(len(s), -1) @ t.reshape(len(t), -1).T
-                    product *= inputs
-                    out[a, b] += product / s.shape[1]
-                    continue
-                for c in range(s.shape[1]):
-                    out[a, b, c] += inputs * (s[:, c] @ t[:, c].T)
-
-
-def _mirror(kernel: Array) -> None:
-    """Fill what lies above the diagonal, of the pairs of outputs on the diagonal too."""
-    for i in range(len(kernel)):
-        below = kernel[i + 1 :, i]
-        kernel[i, i + 1 :] = below.transpose(0, 2, 1) if kernel.ndim == 4 else below
-        if kernel.ndim == 4:
-            own = np.tril(kernel[i, i])
-            kernel[i, i] = own + np.tril(own, -1).T
+def _counted(progress: Progress | None, finished: int, blocks: int) -> Progress | None:
+    """Progress of one of several blocks, as progress of all."""
+    if progress is None or blocks == 1:
+        return progress
+    return lambda done, total: progress(finished * total + done, blocks * total)

@@ -50,6 +50,18 @@ void multiply_transposed(int m, int n, int k, const double* a, int lda, const do
    ldc);
 }
 
+void multiply_left_transposed(int m, int n, int k, const float* a, int lda, const float* b, int ldb,
+                              float* c, int ldc) {
+  NTKFAST_BLAS(cblas_sgemm)
+  (kRowMajor, kTranspose, kNoTranspose, m, n, k, 1.0F, a, lda, b, ldb, 0.0F, c, ldc);
+}
+
+void multiply_left_transposed(int m, int n, int k, const double* a, int lda, const double* b,
+                              int ldb, double* c, int ldc) {
+  NTKFAST_BLAS(cblas_dgemm)
+  (kRowMajor, kTranspose, kNoTranspose, m, n, k, 1.0, a, lda, b, ldb, 0.0, c, ldc);
+}
+
 void multiply_by_own_transpose(int n, int k, const float* a, int lda, bool accumulate, float* c,
                                int ldc) {
   NTKFAST_BLAS(cblas_ssyrk)

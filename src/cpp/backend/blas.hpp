@@ -11,6 +11,12 @@ void multiply_transposed(int m, int n, int k, const float* a, int lda, const flo
 void multiply_transposed(int m, int n, int k, const double* a, int lda, const double* b, int ldb,
                          bool accumulate, double* c, int ldc);
 
+// c(m x n) = a(k x m)^T b(k x n), all row-major, on the calling thread alone.
+void multiply_left_transposed(int m, int n, int k, const float* a, int lda, const float* b, int ldb,
+                              float* c, int ldc);
+void multiply_left_transposed(int m, int n, int k, const double* a, int lda, const double* b,
+                              int ldb, double* c, int ldc);
+
 // The lower triangle of c(n x n) = a(n x k) a^T + accumulate * c; the rest of c is left alone.
 void multiply_by_own_transpose(int n, int k, const float* a, int lda, bool accumulate, float* c,
                                int ldc);

@@ -7,11 +7,11 @@
 
 #include "backend/aligned_memory.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/monitor.hpp"
 #include "cpu/gram.hpp"
 #include "program/row_tables.hpp"
 
 namespace py = pybind11;
-using ntkfast::Monitor;
 using ntkfast::Program;
 
 namespace {
@@ -31,15 +31,6 @@ py::array_t<T> result_array(std::vector<py::ssize_t> shape) {
   }
   auto* memory = static_cast<T*>(ntkfast::allocate_aligned(count * sizeof(T)));
   return py::array_t<T>(std::move(shape), memory, py::capsule(memory, ntkfast::free_aligned));
-}
-
-// Runs on the calling thread without the GIL: takes it for a moment, so that Ctrl-C works.
-Monitor make_monitor(const py::object* progress) {
-  return [progress](std::int64_t done, std::int64_t total) {
-    const py::gil_scoped_acquire gil;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (progress != nullptr && !progress->is_none()) (*progress)(done, total);
-  };
 }
 
 // The outputs of one call: arrays for Python, pointers for the engine.
