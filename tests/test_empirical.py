@@ -11,7 +11,7 @@ import ntkfast as nk
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from torch_nets import cases, plain_jacobian, plain_kernel, rows  # noqa: E402
+from torch_nets import cases, plain_jacobian, plain_kernel  # noqa: E402
 
 CASES = cases()
 MODES = ("full", "trace", "diagonal")
@@ -19,7 +19,9 @@ METHODS = ("structured", "jacobian", "operator", "auto")
 
 
 def close(found: Any, expected: Any, bound: float = 1e-10) -> None:
-    found, expected = (np.asarray(each.detach() if hasattr(each, "detach") else each) for each in (found, expected))
+    found, expected = (
+        np.asarray(each.detach() if hasattr(each, "detach") else each) for each in (found, expected)
+    )
     assert found.shape == expected.shape
     assert np.abs(found - expected).max(initial=0.0) <= bound * np.abs(expected).max(initial=0.0)
 

@@ -9,6 +9,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 nn = torch.nn
 
+# The networks are tiny: threads would wait for each other longer than they work.
+torch.set_num_threads(1)
+
 
 def rows(n: int, *shape: int, seed: int = 1) -> Any:
     return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed)).double()
@@ -246,7 +249,9 @@ def cases() -> dict[str, tuple[Any, Any]]:
 def plain_jacobian(module: Any, x: Any, parameters: Any = None) -> Any:
     """J of shape (n, outputs, parameters): autograd, one sample and one output at a time."""
     parts = x if isinstance(x, tuple) else (x,)
-    chosen = [p for p in module.parameters() if p.requires_grad] if parameters is None else parameters
+    chosen = (
+        [p for p in module.parameters() if p.requires_grad] if parameters is None else parameters
+    )
     samples = []
     for i in range(len(parts[0])):
         out = module(*(part[i : i + 1] for part in parts)).reshape(-1)

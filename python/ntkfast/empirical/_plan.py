@@ -132,8 +132,8 @@ class _Choice:
         if name == "operator":
             return Served((), {}, (), VMAP), seconds, Cost(0.0, 0.0, 0, 0), name
         served, cost, _ = options[name]
-        if not served.layers and served.jacobian:
-            name = "jacobian"
+        if name == "structured" and not served.layers and served.jacobian:
+            name = "jacobian"  # hooks see nothing
             seconds = {("jacobian" if k == "structured" else k): v for k, v in seconds.items()}
         return served, seconds if method == "auto" else {}, cost, name
 
