@@ -88,6 +88,11 @@ def conditioning(program: Program, x: NDArray[Any], threads: int = 1, isa: str =
 def workspace_bytes(
     program: Program, n: int, m: int, d: int, itemsize: int, threads: int
 ) -> int: ...
+def product(
+    a: NDArray[Any], b: NDArray[Any], transposed: bool, scale: float, threads: int
+) -> NDArray[Any]:
+    """Return ``scale * a @ b``, or ``b.T``, of C-contiguous matrices of one dtype."""
+
 def contract_uses(
     left: Sequence[tuple[NDArray[Any], NDArray[Any]]],
     right: Sequence[tuple[NDArray[Any], NDArray[Any]]] | None,

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _core
+from .._threads import resolve_threads
 from ..layers import Activation, Dense
 from ._parameters import DenseParameters
 
@@ -88,19 +90,18 @@ class Affine(Operation):
 
     def value(self, inputs: Values, own: DenseParameters | None) -> Array:
         assert own is not None
-        z = inputs[0] @ own.weights
-        z *= z.dtype.type(self.scale)
+        z = _product(inputs[0], own.weights, self.scale)
         if own.bias is not None:
             z += z.dtype.type(self.bias_scale) * own.bias
-        return np.asarray(z)
+        return z
 
     def pull(
         self, inputs: Values, value: Array, own: DenseParameters | None, signal: Array
     ) -> Values:
         assert own is not None
         n, outputs, units = signal.shape
-        back = signal.reshape(n * outputs, units) @ own.weights.T
-        back *= back.dtype.type(self.scale)
+        rows = signal.reshape(n * outputs, units)
+        back = _product(rows, own.weights, self.scale, transposed=True)
         return (back.reshape(n, outputs, len(own.weights)),)
 
     def push(
@@ -252,6 +253,13 @@ class Concatenation(Operation):
             for value, direction in zip(inputs, directions, strict=True)
         ]
         return np.concatenate(parts, axis=1)
+
+
+def _product(a: Array, b: Array, scale: float, *, transposed: bool = False) -> Array:
+    """Return ``scale * a @ b``, or ``b.T``, by the core's threads."""
+    dtype = np.result_type(a, b)
+    a, b = (np.ascontiguousarray(each, dtype) for each in (a, b))
+    return _core.product(a, b, transposed, scale, resolve_threads())
 
 
 def _divided(z: Array, root: Array) -> Array:

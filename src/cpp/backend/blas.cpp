@@ -50,6 +50,20 @@ void multiply_transposed(int m, int n, int k, const double* a, int lda, const do
    ldc);
 }
 
+void multiply(int m, int n, int k, double scale, const double* a, int lda, const double* b, int ldb,
+              bool transposed, double* c, int ldc) {
+  NTKFAST_BLAS(cblas_dgemm)
+  (kRowMajor, kNoTranspose, transposed ? kTranspose : kNoTranspose, m, n, k, scale, a, lda, b, ldb,
+   0.0, c, ldc);
+}
+
+void multiply(int m, int n, int k, float scale, const float* a, int lda, const float* b, int ldb,
+              bool transposed, float* c, int ldc) {
+  NTKFAST_BLAS(cblas_sgemm)
+  (kRowMajor, kNoTranspose, transposed ? kTranspose : kNoTranspose, m, n, k, scale, a, lda, b, ldb,
+   0.0F, c, ldc);
+}
+
 void multiply_left_transposed(int m, int n, int k, const float* a, int lda, const float* b, int ldb,
                               float* c, int ldc) {
   NTKFAST_BLAS(cblas_sgemm)

@@ -11,6 +11,12 @@ void multiply_transposed(int m, int n, int k, const float* a, int lda, const flo
 void multiply_transposed(int m, int n, int k, const double* a, int lda, const double* b, int ldb,
                          bool accumulate, double* c, int ldc);
 
+// c(m x n) = scale * a(m x k) b, b being (k x n), or (n x k) if transposed; likewise.
+void multiply(int m, int n, int k, float scale, const float* a, int lda, const float* b, int ldb,
+              bool transposed, float* c, int ldc);
+void multiply(int m, int n, int k, double scale, const double* a, int lda, const double* b, int ldb,
+              bool transposed, double* c, int ldc);
+
 // c(m x n) = a(k x m)^T b(k x n), all row-major, on the calling thread alone.
 void multiply_left_transposed(int m, int n, int k, const float* a, int lda, const float* b, int ldb,
                               float* c, int ldc);

@@ -7,6 +7,7 @@ void register_errors(pybind11::module_& module);
 void register_program(pybind11::module_& module);
 void register_table(pybind11::module_& module);
 void register_gram(pybind11::module_& module);
+void register_product(pybind11::module_& module);
 void register_tangent(pybind11::module_& module);
 void register_device(pybind11::module_& module);
 void register_info(pybind11::module_& module);

@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, module) {
   register_table(module);
   register_program(module);
   register_gram(module);
+  register_product(module);
   register_tangent(module);
   register_device(module);
   register_info(module);

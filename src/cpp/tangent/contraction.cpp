@@ -81,19 +81,18 @@ void mirror_kernel(const KernelView<R>& kernel, const ContractionOptions& option
   Tasks tasks(blocks, options.threads, options.monitor);
   tasks.run([&](int, std::int64_t block) {
     const std::int64_t begin = block * kBlock, end = std::min(rows, begin + kBlock);
-    std::int64_t row_offset[kBlock], as_col[kBlock];
+    std::int64_t as_row[kBlock], as_col[kBlock];
     for (std::int64_t r = begin; r < end; ++r) {
-      row_offset[r - begin] = kernel.row_offset(r);
+      as_row[r - begin] = kernel.row_offset(r);
       as_col[r - begin] = kernel.col_offset(r);
     }
     for (std::int64_t col0 = 0; col0 < end; col0 += kBlock) {
       for (std::int64_t col = col0; col < std::min(end, col0 + kBlock); ++col) {
-        const std::int64_t below = kernel.col_offset(col), above = kernel.row_offset(col);
-        for (std::int64_t r = std::max(begin, col + 1); r < end; ++r) {
-          const R* from = kernel.data + row_offset[r - begin] + below;
-          R* to = kernel.data + above + as_col[r - begin];
-          for (std::int64_t c = 0; c < outputs; ++c)
-            to[c * kernel.output] = from[c * kernel.output];
+        const std::int64_t from = std::max(begin, col + 1) - begin;
+        for (std::int64_t c = 0; c < outputs; ++c) {
+          const R* below = kernel.data + kernel.col_offset(col) + c * kernel.output;
+          R* above = kernel.data + kernel.row_offset(col) + c * kernel.output;
+          for (std::int64_t r = from; r < end - begin; ++r) above[as_col[r]] = below[as_row[r]];
         }
       }
     }

@@ -29,6 +29,22 @@ void add_scaled_uses(const T* product, const double* factor, std::int64_t uses, 
   }
 }
 
+template <class R>
+void add_rounded(const double* sum, double scale, std::int64_t count, R* out) {
+  for (std::int64_t j = 0; j < count; ++j) {
+    out[j] = static_cast<R>(static_cast<double>(out[j]) + scale * sum[j]);
+  }
+}
+
+template <class R>
+void add_rounded(const double* sum, double scale, std::int64_t count, const std::int64_t* offset,
+                 R* out) {
+  for (std::int64_t j = 0; j < count; ++j) {
+    R& entry = out[offset[j]];
+    entry = static_cast<R>(static_cast<double>(entry) + scale * sum[j]);
+  }
+}
+
 std::size_t area(std::int64_t rows, std::int64_t cols) {
   return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
 }
@@ -190,8 +206,12 @@ void TileWorker<T, R>::add_products(const Layer<T>& layer, const Tile& tile, dou
 template <class T, class R>
 void TileWorker<T, R>::store(const Tile& tile) {
   const std::int64_t cols = tile.cols.size();
+  const std::int64_t first = out_.col_offset(tile.cols.begin);
+  bool adjacent = true;  // columns of a matrix lie side by side, those of (n, m, O, O) do not
   for (std::int64_t j = 0; j < cols; ++j) {
-    col_offset_[static_cast<std::size_t>(j)] = out_.col_offset(tile.cols.begin + j);
+    const std::int64_t offset = out_.col_offset(tile.cols.begin + j);
+    col_offset_[static_cast<std::size_t>(j)] = offset;
+    adjacent = adjacent && offset == first + j;
   }
   const double scale = out_.mode == Mode::kTrace ? 1.0 / static_cast<double>(out_.outputs) : 1.0;
   const double* sum = sum_.get();
@@ -200,9 +220,10 @@ void TileWorker<T, R>::store(const Tile& tile) {
       R* row = out_.data + out_.row_offset(tile.rows.begin + r) +
                (out_.mode == Mode::kDiagonal ? c * out_.output : 0);
       const std::int64_t count = tile.on_diagonal ? r + 1 : cols;
-      for (std::int64_t j = 0; j < count; ++j) {
-        R& entry = row[col_offset_[static_cast<std::size_t>(j)]];
-        entry = static_cast<R>(static_cast<double>(entry) + scale * sum[j]);
+      if (adjacent) {
+        add_rounded(sum, scale, count, row + first);
+      } else {
+        add_rounded(sum, scale, count, col_offset_.data(), row);
       }
     }
   }
