@@ -19,7 +19,15 @@ from ._terms import GATHERED, PAIRS, Term, explicit, terms_of
 from ._torch import torch
 from ._uses import Pass, record
 
-__all__ = ["Cost", "best_ways", "jacobian_cost", "layer_cost", "product_cost"]
+__all__ = [
+    "Cost",
+    "best_ways",
+    "jacobian_cost",
+    "layer_cost",
+    "pair_count",
+    "pull_seconds",
+    "push_seconds",
+]
 
 # Multiplications of a contraction that is timed: some hundredths of a second.
 _TIMED = 2e8
@@ -43,10 +51,10 @@ class Cost:
     working: int
 
 
-def _seconds(action: Callable[[], Any], device: Any) -> float:
-    """Return the shorter of two runs: the first one may load or compile something."""
+def _seconds(action: Callable[[], Any], device: Any, runs: int = 2) -> float:
+    """Return the shortest of some runs: the first one may load or compile something."""
     best = float("inf")
-    for _ in range(2):
+    for _ in range(runs):
         start = time.perf_counter()
         action()
         if device.type == "cuda":
@@ -141,24 +149,26 @@ def jacobian_cost(
     def make() -> None:
         made[:] = [explicit(jacobians(model, inputs, names, how))]
 
-    row = _seconds(make, model.device) / len(inputs[0])
+    # One run: the check of the way was the first one.
+    row = _seconds(make, model.device, 1) / len(inputs[0])
     held = made[0].bytes() // len(inputs[0])
     outputs = made[0].s.shape[1]
     working = 3 * held + graph_bytes * (1 + outputs)
     return Cost(row, _pair_seconds(made, mode, model.device), held, working)
 
 
-def product_cost(model: Model, inputs: tuple[Any, ...], way: str) -> tuple[float, float]:
-    """Return the time of J^T v of one sample, and of J w per sample."""
+def pull_seconds(model: Model, inputs: tuple[Any, ...], outputs: int) -> float:
+    """Return the time of J^T v of one sample."""
     one = tuple(x[:1] for x in inputs)
-    outputs = model(one).shape[1]
     v = torch.ones((1, outputs), dtype=model.dtype, device=model.device)
-    w = vjp(model, one, v)
+    return _seconds(lambda: vjp(model, one, v), model.device)
+
+
+def push_seconds(model: Model, inputs: tuple[Any, ...], way: str) -> float:
+    """Return the time of J w per sample."""
+    w = [torch.ones_like(model.state[name]) for name in model.names]
     push = jvp if way == FORWARD else double_backward
-    return (
-        _seconds(lambda: vjp(model, one, v), model.device),
-        _seconds(lambda: push(model, inputs, w), model.device) / len(inputs[0]),
-    )
+    return _seconds(lambda: push(model, inputs, w), model.device, 1) / len(inputs[0])
 
 
 def pair_count(n: int, m: int | None) -> float:

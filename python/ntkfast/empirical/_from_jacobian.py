@@ -98,8 +98,15 @@ def _kernel(
     left: _Blocks, right: _Blocks | None, mode: str, batch_size: int | None
 ) -> NDArray[Any]:
     n, m = len(left), len(left if right is None else right)
-    probe = left if n or right is None else right
-    first = probe.arrays(0, 1 if len(probe) else 0)
+    first = left.arrays(0, min(n, 1))
+    if right is not None:
+        other = right.arrays(0, min(m, 1))
+        if [each.shape[1:] for each in first] != [each.shape[1:] for each in other]:
+            raise ValueError(
+                "jacobian and other must hold arrays of the same outputs and parameters, got "
+                f"{[each.shape for each in first]} and {[each.shape for each in other]}"
+            )
+        first = first if n else other
     count = first[0].shape[1]
     dtype = np.result_type(*first)
     shape = result_shape(mode, n, m, count)

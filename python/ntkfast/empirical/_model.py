@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -10,7 +10,7 @@ from .._validate import got, known
 from ..errors import ArchitectureError
 from ._torch import torch
 
-__all__ = ["Model", "describe"]
+__all__ = ["Model"]
 
 
 class Model:
@@ -92,11 +92,6 @@ class Model:
             )
 
 
-def describe(module: Any, names: tuple[str, ...], model: Model) -> str:
-    """Short text for messages."""
-    return f"{type(module).__name__} with {model.size(names):,} parameters"
-
-
 def _row_size(out: Any) -> int:
     size = 1
     for axis in out.shape[1:]:
@@ -134,10 +129,10 @@ def _device(own: dict[str, Any]) -> Any:
 def _selected(module: Any, own: dict[str, Any], parameters: Any) -> tuple[str, ...]:
     if parameters is None:
         return tuple(name for name, value in own.items() if value.requires_grad)
-    if isinstance(parameters, str) or not isinstance(parameters, (Callable, Iterable)):  # type: ignore[arg-type]
+    if isinstance(parameters, (str, torch.Tensor)) or not isinstance(parameters, Iterable):
+        if callable(parameters):
+            return tuple(name for name, value in own.items() if parameters(name, value))
         parameters = (parameters,)
-    if callable(parameters):
-        return tuple(name for name, value in own.items() if parameters(name, value))
     by_id = {id(value): name for name, value in own.items()}
     # A tied parameter has several names, of which `own` holds the first.
     aliases = {

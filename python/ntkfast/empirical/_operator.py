@@ -89,7 +89,7 @@ def operator(
     if batch_size is not None:
         rows = whole_number("batch_size", batch_size, minimum=1)
     else:
-        rows = max(1, min(1024, (workspace(0, "") - fixed) // per_row))
+        rows = max(1, min(1024, (workspace(0) - fixed) // per_row))
     _memory.require(0, fixed + rows * per_row, "a product with the tangent kernel", "batch_size=")
     products = Products(model, rows, way)
 

@@ -60,9 +60,9 @@ def make(
     n, m = len(x), None if z is None else len(z)
     inputs = _first(x, z, _PROBED)
     findings = look(model, inputs)
-    chosen = _Choice(model, x, z, mode, findings, inputs)
+    space = workspace(result_bytes(findings.outputs))
+    chosen = _Choice(model, x, z, mode, findings, inputs, space)
     served, seconds, cost, name = chosen.by(method)
-    space = workspace(result_bytes(findings.outputs), f"the {mode} tangent kernel")
     push = ""
     if name == "operator":
         push = chosen.push
@@ -107,6 +107,7 @@ class _Choice:
         mode: str,
         findings: Findings,
         probed: tuple[Any, ...],
+        space: int,
     ) -> None:
         self.model, self.mode, self.findings, self._probed = model, mode, findings, probed
         self.n, self.m = len(x), None if z is None else len(z)
@@ -114,8 +115,9 @@ class _Choice:
         self.samples = float(self.n + (self.m or 0))
         self.reasons: dict[str, str] = {}
         self.push = ""
-        widest = max(1, findings.graph_bytes * (1 + findings.outputs))
-        self._inputs = _first(x, z, max(1, min(_TIMED, (1 << 28) // widest)))
+        jacobian = model.size() * findings.outputs * torch.finfo(model.dtype).bits // 8
+        widest = max(1, findings.graph_bytes * (1 + findings.outputs) + 3 * jacobian)
+        self._inputs = _first(x, z, max(1, min(_TIMED, space // 4 // widest)))
 
     def by(self, method: str) -> tuple[Served, dict[str, float], Cost, str]:
         """Return how parameters are served, predicted times, the cost, and the method's name."""
@@ -127,7 +129,7 @@ class _Choice:
             options["jacobian"] = self._jacobian()
         seconds = {name: each[2] for name, each in options.items()}
         if method in ("auto", "operator"):
-            seconds |= self._operator(method)
+            seconds |= self._operator(method, min(seconds.values(), default=float("inf")))
         name = min(seconds, key=lambda key: seconds[key])
         if name == "operator":
             return Served((), {}, (), VMAP), seconds, Cost(0.0, 0.0, 0, 0), name
@@ -168,22 +170,23 @@ class _Choice:
         how, why = jacobian_way(self.model, self._probed, names, self.findings)
         if why:
             self.reasons["jacobian"] = why
-        bytes_each = self.model.size(names) * self.findings.outputs * 8
-        few = max(1, min(len(self._inputs[0]), (1 << 28) // max(bytes_each, 1)))
-        inputs = tuple(part[:few] for part in self._inputs)
         graph = self.findings.graph_bytes
-        return _costs.jacobian_cost(self.model, inputs, names, how, self.mode, graph), how
+        cost = _costs.jacobian_cost(self.model, self._inputs, names, how, self.mode, graph)
+        return cost, how
 
-    def _operator(self, method: str) -> dict[str, float]:
+    def _operator(self, method: str, best: float) -> dict[str, float]:
+        columns = float(self.n if self.m is None else self.m) * self.findings.outputs
+        pull = columns * _costs.pull_seconds(self.model, self._inputs, self.findings.outputs)
+        if pull > best:  # the backward passes alone take longer
+            return {"operator": pull}
         self.push, why = _products.choose(self.model, self._probed, self.findings.sums)
         if not self.push and method == "operator":
             raise ArchitectureError(f"method 'operator' cannot be used: {why}")
         if not self.push:
             self.reasons["operator"] = why
             return {}
-        pull, push = _costs.product_cost(self.model, self._inputs, self.push)
-        columns = float(self.n if self.m is None else self.m) * self.findings.outputs
-        return {"operator": columns * (pull + self.n * push)}
+        push = _costs.push_seconds(self.model, self._inputs, self.push)
+        return {"operator": pull + columns * self.n * push}
 
     def _total(self, cost: Cost) -> float:
         return self.samples * cost.row + self.pairs * cost.pair
@@ -226,7 +229,7 @@ def _told(model: Model, findings: Findings, served: Served, name: str) -> dict[s
 # --- Blocks ------------------------------------------------------------------------------------
 
 
-def workspace(result: int, what: str) -> int:
+def workspace(result: int) -> int:
     """Return the bytes beside the result that may be used."""
     budget = config.memory_budget
     if isinstance(budget, int):
@@ -249,11 +252,11 @@ def grid_for(
 ) -> tuple[Grid, tuple[frozenset[str], ...], int]:
     """Return the blocks, the groups of parameters, and the bytes that they need.
 
-    A third of the space is for a pass, the rest for terms that are kept. Where not even 16 samples
-    fit, the parameters are handled in groups.
+    A third of the space is for a pass, the rest for terms that are kept. Where not even four
+    samples fit, the parameters are handled in groups.
     """
     longest = max(n, m or 0, 1)
-    few = min(longest, batch_size or 16)
+    few = min(longest, batch_size or 4)
     per_row = cost.working + 2 * cost.terms
     names = served.layers + served.jacobian
     count = 1

@@ -25,6 +25,7 @@ class Report:
         Why a parameter is not served by hooks, or a method was not possible.
     seconds : dict
         Predicted from measurements on this machine, by method; empty if nothing was to be chosen.
+        Of "operator" the backward passes alone where these take longer than another method.
     parameters : int
         How many numbers are differentiated.
     rows, held, groups : int
