@@ -1,6 +1,7 @@
 """Tangent kernels of PyTorch modules: ntkfast against the two textbook ways of torch.func.
 
-    python bench/empirical.py [--rounds 4] [--cnn-rows 2000] [--budget 1GiB] [--output PREFIX]
+    env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \\
+        python bench/empirical.py [--rounds 4] [--cnn-rows 2000] [--budget 1GiB] [--output PREFIX]
 
 Needs PyTorch. Every contender lives in a process of its own; one is timed at a time, in rounds of
 alternating order, and its answer is compared with the others'. "Jacobian contraction" is
@@ -12,6 +13,7 @@ resident set over what the process had after a run on two samples.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -20,9 +22,6 @@ import resource
 import time
 from pathlib import Path
 from typing import Any
-
-for _name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):  # slow BLAS on CPUs that it would recognise
-    os.environ.pop(_name, None)
 
 import numpy as np
 
@@ -50,7 +49,7 @@ def network(name: str) -> tuple[Any, tuple[int, ...]]:
     if name == "mlp":
         sizes = (784, 512, 512, 512)
         layers: list[Any] = []
-        for before, units in zip(sizes, sizes[1:], strict=False):
+        for before, units in itertools.pairwise(sizes):
             layers += [nn.Linear(before, units), nn.ReLU()]
         return nn.Sequential(*layers, nn.Linear(512, 10)), (784,)
     return nn.Sequential(
@@ -223,8 +222,8 @@ def table(results: dict[str, Any]) -> str:
         f"`python bench/empirical.py`, {results['rounds']} rounds in alternating order, float32,",
         f"PyTorch {results['torch']}, {results['machine']}, {results['cores']} cores, load average "
         f"{results['load'][0]:.1f} at the start and {results['load'][1]:.1f} at the end. Times are",
-        "medians; ratios are those to ntkfast in the same round, with their range. ntkfast's include",
-        "the choice of its method. Memory: growth of the peak over a run on two samples.",
+        "medians; ratios are those to ntkfast in the same round, with their range. ntkfast's time",
+        "includes the choice of its method. Memory: growth of the peak over a run on two samples.",
         "",
         "| case | samples | contender | s | CPU s | ratio | peak MiB | difference |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -242,8 +241,8 @@ def table(results: dict[str, Any]) -> str:
         "",
         f"The CNN's trace kernel of {own['rows']} samples with two threads and a budget of "
         f"{own['budget']} for the result and everything beside it: {own['seconds']:.3g} s "
-        f"({own['cpu_seconds']:.3g} s of CPU time), peak {own['peak_mib']:.0f} MiB, difference from "
-        f"the Jacobian contraction on 32 samples {own['difference']:.1e}.",
+        f"({own['cpu_seconds']:.3g} s of CPU time), peak {own['peak_mib']:.0f} MiB, difference "
+        f"from the Jacobian contraction on 32 samples {own['difference']:.1e}.",
         "",
         "```",
         own["report"],
