@@ -1,7 +1,7 @@
 """Tangent kernels of PyTorch modules: ntkfast against the two textbook ways of torch.func.
 
     env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \\
-        python bench/empirical.py [--rounds 4] [--cnn-rows 2000] [--budget 1GiB] [--output PREFIX]
+        python bench/empirical.py [--rounds 4] [--threads 2] [--cnn-rows 2000] [--budget 1GiB] [--output PREFIX]
 
 Needs PyTorch. Every contender lives in a process of its own; one is timed at a time, in rounds of
 alternating order, and its answer is compared with the others'. "Jacobian contraction" is
@@ -121,10 +121,21 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def worker(connection: Any, contender: str, case: tuple[str, int, str, Any]) -> None:
+def set_threads(threads: int) -> None:
+    """Let PyTorch and ntkfast use so many."""
+    import torch
+
+    import ntkfast as nk
+
+    torch.set_num_threads(threads)
+    nk.config.threads = threads
+
+
+def worker(connection: Any, contender: str, case: tuple[str, int, str, Any], threads: int) -> None:
     import warnings
 
     warnings.simplefilter("ignore")  # PyTorch on operations that it has no rule for
+    set_threads(threads)
     net, shape = network(case[0])
     x = data(shape, case[1])
     way = WAYS[contender]
@@ -139,13 +150,15 @@ def worker(connection: Any, contender: str, case: tuple[str, int, str, Any]) -> 
         connection.send((seconds, cpu, peak() - base, kernel.detach().numpy()))
 
 
-def compare(name: str, rounds: int) -> dict[str, Any]:
+def compare(name: str, rounds: int, threads: int) -> dict[str, Any]:
     case = CASES[name]
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for contender in case[3]:
         ours, theirs = context.Pipe()
-        process = context.Process(target=worker, args=(theirs, contender, case), daemon=True)
+        process = context.Process(
+            target=worker, args=(theirs, contender, case, threads), daemon=True
+        )
         process.start()
         pipes[contender] = ours
         processes.append(process)
@@ -176,19 +189,16 @@ def compare(name: str, rounds: int) -> dict[str, Any]:
     return found
 
 
-def bounded(connection: Any, rows: int, budget: str) -> None:
+def bounded(connection: Any, rows: int, budget: str, threads: int) -> None:
     """The kernel of many samples within a budget, its peak, and its answer on some of them."""
-    import torch
-
     import ntkfast as nk
 
-    torch.set_num_threads(2)
+    set_threads(threads)
     net, shape = network("cnn")
     x = data(shape, rows)
     by_ntkfast(net, x[:2], "trace")
     base, start, cpu = peak(), time.perf_counter(), time.process_time()
-    with nk.config(threads=2):
-        kernel, report = nk.empirical.ntk(net, x, memory_budget=budget, return_report=True)
+    kernel, report = nk.empirical.ntk(net, x, memory_budget=budget, return_report=True)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     grown = peak() - base
     some = by_jacobians(net, x[:32], "trace")
@@ -220,7 +230,8 @@ def table(results: dict[str, Any]) -> str:
         "# Tangent kernels of PyTorch modules, CPU",
         "",
         f"`python bench/empirical.py`, {results['rounds']} rounds in alternating order, float32,",
-        f"PyTorch {results['torch']}, {results['machine']}, {results['cores']} cores, load average "
+        f"PyTorch {results['torch']}, {results['machine']}, {results['cores']} cores, "
+        f"{results['threads']} thread(s) for every contender, load average "
         f"{results['load'][0]:.1f} at the start and {results['load'][1]:.1f} at the end. Times are",
         "medians; ratios are those to ntkfast in the same round, with their range. ntkfast's time",
         "includes the choice of its method. Memory: growth of the peak over a run on two samples.",
@@ -239,7 +250,7 @@ def table(results: dict[str, Any]) -> str:
     own = results["bounded"]
     lines += [
         "",
-        f"The CNN's trace kernel of {own['rows']} samples with two threads and a budget of "
+        f"The CNN's trace kernel of {own['rows']} samples with a budget of "
         f"{own['budget']} for the result and everything beside it: {own['seconds']:.3g} s "
         f"({own['cpu_seconds']:.3g} s of CPU time), peak {own['peak_mib']:.0f} MiB, difference "
         f"from the Jacobian contraction on 32 samples {own['difference']:.1e}.",
@@ -255,6 +266,7 @@ def table(results: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--cnn-rows", type=int, default=2000)
     parser.add_argument("--budget", default="1GiB")
     parser.add_argument("--output", default="bench/results/empirical-cpu")
@@ -267,8 +279,9 @@ def main() -> None:
         "torch": torch.__version__,
         "machine": platform.machine(),
         "cores": os.cpu_count(),
-        "bounded": separately(bounded, options.cnn_rows, options.budget),
-        "cases": {name: compare(name, options.rounds) for name in CASES},
+        "threads": options.threads,
+        "bounded": separately(bounded, options.cnn_rows, options.budget, options.threads),
+        "cases": {name: compare(name, options.rounds, options.threads) for name in CASES},
     }
     results["load"] = [*load, os.getloadavg()[0]]
     prefix = Path(options.output)

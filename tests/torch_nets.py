@@ -162,6 +162,16 @@ class Flattened(nn.Module):
         return self.b(h).reshape(len(x), -1, 2).mean(1)
 
 
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.LSTM(4, 3, batch_first=True)
+        self.out = nn.Linear(3, 1)
+
+    def forward(self, x: Any) -> Any:
+        return self.out(self.cells(x)[0][:, -1]).squeeze()
+
+
 class SeveralInputs(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -226,6 +236,7 @@ def cases() -> dict[str, tuple[Any, Any]]:
         "in place": (InPlace(), vector),
         "custom function": (Custom(), vector),
         "time first": (TimeFirst(), rows(5, 7, 4)),
+        "recurrent": (Recurrent(), rows(4, 3, 4)),
         "flattened": (Flattened(), rows(5, 7, 4)),
         "several inputs": (SeveralInputs(), (words(5, 3, 11), rows(5, 3))),
         "weight norm": (

@@ -66,6 +66,8 @@ class Model:
         if not isinstance(out, torch.Tensor):
             raise TypeError(f"the module must return one tensor, {got(out)}")
         n = len(inputs[0])
+        if n == 1:  # squeeze() takes the axis of a single sample away, too
+            out = out.reshape(1, -1)
         if out.ndim == 0 or len(out) != n:
             raise ValueError(
                 f"the module must return one row for each of the {n} samples, got shape "
