@@ -1,7 +1,7 @@
 """Tangent kernels of PyTorch modules: ntkfast against the two textbook ways of torch.func.
 
     env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE \\
-        python bench/empirical.py [--rounds 4] [--threads 2] [--cnn-rows 2000] [--budget 1GiB] [--output PREFIX]
+        python bench/empirical.py [--rounds 4] [--threads 2] [--cnn-rows 2000] [--budget 1GiB]
 
 Needs PyTorch. Every contender lives in a process of its own; one is timed at a time, in rounds of
 alternating order, and its answer is compared with the others'. "Jacobian contraction" is
