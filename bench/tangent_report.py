@@ -59,7 +59,7 @@ def _cells(run: dict[str, Any], name: str, found: dict[str, Any], mib: int) -> l
         f"{np.median(times):.3g} s{once}{few}",
         *(_ratio(run, name, other, factor, found) for other in (SUBJECT, FLOOR)),
         f"{found['error']:.1e}" if "error" in found else "",
-        f"{found['over_baseline'] / mib:.1f} MiB" if "over_baseline" in found and not few else "",
+        f"{found['over_baseline'] / mib:.1f} MiB" if "error" in found and not few else "",
     ]
 
 

@@ -109,9 +109,7 @@ class Affine(Operation):
     ) -> Array | None:
         assert own is not None
         direction = directions[0]
-        return (
-            None if direction is None else value.dtype.type(self.scale) * (direction @ own.weights)
-        )
+        return None if direction is None else _product(direction, own.weights, self.scale)
 
     def gradient(self, a: Array, signal: Array, own: DenseParameters) -> DenseParameters:
         """Return the derivative by the parameters of the sum over samples; signal (n, units)."""
