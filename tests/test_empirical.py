@@ -164,6 +164,10 @@ def test_subsets_of_parameters_are_named_in_several_ways() -> None:
         close(nk.empirical.ntk(module, x, outputs="full", parameters=chosen), expected)
     j = plain_jacobian(module, x, [module[4].bias])
     close(nk.empirical.ntk(module, x, parameters=module[4].bias), plain_kernel(j, j, "trace"))
+    close(
+        nk.empirical.ntk(module, x, parameters=module[4]),
+        nk.empirical.ntk(module, x, parameters="4.*"),
+    )
     none = nk.empirical.ntk(module, x, parameters=lambda name, p: False)
     assert none.shape == (6, 6)
     assert not none.any()
@@ -194,6 +198,19 @@ def test_frozen_parameters_do_not_count_and_nothing_of_the_module_changes() -> N
     assert all(p.grad is None for p in module.parameters())
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     assert not module[0]._forward_hooks
+
+
+def test_data_that_the_module_overwrites_stay_as_they_are() -> None:
+    class Doubling(torch.nn.Linear):
+        def forward(self, x: Any) -> Any:
+            return super().forward(x.mul_(2.0))
+
+    torch.manual_seed(0)
+    module, x = torch.nn.Sequential(Doubling(6, 2)).double(), rows(4, 6)
+    j = plain_jacobian(module, x.clone())
+    for method in METHODS:
+        close(nk.empirical.ntk(module, x, method=method), plain_kernel(j, j, "trace"))
+    assert torch.equal(x, rows(4, 6))
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn with norms"])
@@ -449,5 +466,7 @@ def test_a_file_is_written_continued_and_never_overwritten(
 @pytest.mark.parametrize("method", ["jacobian", "operator"])
 def test_every_method_writes_files(method: str, tmp_path: Any) -> None:
     module, x = CASES["embedding"]
+    nk.empirical.ntk(module, x[:0], x, method=method, out=tmp_path / "empty.npy")
+    assert np.load(tmp_path / "empty.npy").shape == (0, 6)
     kernel = nk.empirical.ntk(module, x, x[:3], method=method, out=tmp_path / "kernel.npy")
     close(kernel, nk.empirical.ntk(module, x, x[:3]))

@@ -131,12 +131,8 @@ def ntk(
         settings["progress"] = progress
     with config(**settings):
         task = _Task(module, X, Z, outputs, parameters, method, batch_size, device, dtype)
-        kernel = task.empty() if task.is_empty else task.kernel(out)
-        if task.is_empty and out is not None:
-            np.save(out, kernel)
-        return (
-            (task.wrapped(kernel, out), task.report) if return_report else task.wrapped(kernel, out)
-        )
+        kernel = task.wrapped(task.empty(out) if task.is_empty else task.kernel(out), out)
+        return (kernel, task.report) if return_report else kernel
 
 
 def explain(
@@ -223,12 +219,15 @@ class _Task:
     def _bytes(self, outputs: int) -> int:
         return int(np.prod(self._shape(outputs), dtype=np.float64)) * self._dtype.itemsize
 
-    def empty(self) -> Any:
-        """Return a kernel without entries."""
+    def empty(self, path: Any) -> Any:
+        """Return a kernel without entries, in a file too if there is a path."""
         filled = self._z if self._z is not None and len(self._z) else self._x
         with torch.no_grad():
             outputs = self._model(filled.rows(0, 1)).shape[1]
-        return np.zeros(self._shape(outputs), self._dtype)
+        kernel = np.zeros(self._shape(outputs), self._dtype)
+        if path is not None:  # a memory map cannot be empty
+            np.save(Store(path, "").path, kernel)
+        return kernel
 
     def plan(self, in_file: bool = False) -> Plan:
         """Return what to do."""

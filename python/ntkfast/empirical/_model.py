@@ -62,7 +62,9 @@ class Model:
     def __call__(self, inputs: tuple[Any, ...], chosen: dict[str, Any] | None = None) -> Any:
         """Return the outputs, shape (n, outputs); `chosen` replaces some parameters."""
         state = self.state if chosen is None else {**self.state, **chosen}
-        out = torch.func.functional_call(self.module, state, inputs)
+        # A copy: the module may overwrite what it is given.
+        given = tuple(x.clone() for x in inputs)
+        out = torch.func.functional_call(self.module, state, given)
         if not isinstance(out, torch.Tensor):
             raise TypeError(f"the module must return one tensor, {got(out)}")
         n = len(inputs[0])
@@ -131,6 +133,8 @@ def _device(own: dict[str, Any]) -> Any:
 def _selected(module: Any, own: dict[str, Any], parameters: Any) -> tuple[str, ...]:
     if parameters is None:
         return tuple(name for name, value in own.items() if value.requires_grad)
+    if isinstance(parameters, torch.nn.Module):
+        parameters = parameters.parameters()
     if isinstance(parameters, (str, torch.Tensor)) or not isinstance(parameters, Iterable):
         if callable(parameters):
             return tuple(name for name, value in own.items() if parameters(name, value))
