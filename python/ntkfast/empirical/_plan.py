@@ -32,6 +32,9 @@ _MOST_ROWS = 256
 _PROBED, _TIMED = 3, 16
 # Workspace without a budget: enough for large products, however much memory there is.
 _DEFAULT_WORKSPACE = 2 << 30
+# The part of the space that is planned for. The rest is what no count sees: scratch memory of
+# PyTorch's operations, and freed blocks that the allocator keeps.
+_PLANNED = 0.7
 
 
 @dataclass(frozen=True)
@@ -233,8 +236,9 @@ def workspace(result: int) -> int:
     """Return the bytes beside the result that may be used."""
     budget = config.memory_budget
     if isinstance(budget, int):
-        return budget - result
-    return int(min(_DEFAULT_WORKSPACE, max(0.0, (_memory.available_bytes() - result) / 2)))
+        return int(_PLANNED * (budget - result))
+    free = (_memory.available_bytes() - result) / 2
+    return int(_PLANNED * min(_DEFAULT_WORKSPACE, max(0.0, free)))
 
 
 def _fitting(space: int, per_row: int, n: int) -> int:
