@@ -120,7 +120,9 @@ class _Choice:
         self.push = ""
         jacobian = model.size() * findings.outputs * torch.finfo(model.dtype).bits // 8
         widest = max(1, findings.graph_bytes * (1 + findings.outputs) + 3 * jacobian)
-        self._inputs = _first(x, z, max(1, min(_TIMED, space // 4 // widest)))
+        # A small part of all samples, or the timing would take longer than the kernel.
+        few = max(2, max(self.n, self.m or 0) // 16)
+        self._inputs = _first(x, z, max(1, min(_TIMED, few, space // 4 // widest)))
 
     def by(self, method: str) -> tuple[Served, dict[str, float], Cost, str]:
         """Return how parameters are served, predicted times, the cost, and the method's name."""
