@@ -47,6 +47,15 @@ _test: $(VENV)/.test
 	$(BIN)/ctest --test-dir $(VENV_BUILD) --output-on-failure --no-tests=error
 	$(PY) -m pytest --cov --cov-report=term
 
+# PyTorch takes gigabytes and is wanted by few tests, which are skipped without it.
+TORCH_TESTS := tests/test_empirical.py tests/test_foreign_arrays.py tests/test_docs.py \
+	python/ntkfast/empirical
+.PHONY: test-torch _test-torch
+test-torch: ## set up with PyTorch, then run the tests that need it
+	$(call verdict,test-torch,(Python tests with PyTorch))
+_test-torch: $(VENV)/.torch
+	$(PY) -m pytest $(TORCH_TESTS)
+
 .PHONY: dev lint format typecheck
 dev: $(VENV)/.test $(VENV)/.dev ## set up everything for development, with the pre-commit hooks
 	$(BIN)/pre-commit install
@@ -112,6 +121,10 @@ $(VENV)/.demo: $(VENV)/.build $(NATIVE) $(IF_CLEANED)
 
 $(VENV)/.test: $(VENV)/.build $(NATIVE) $(CPP_TESTS) $(IF_CLEANED)
 	$(call install,test,--config-settings=cmake.define.NTKFAST_TESTS=ON)
+	@touch $@
+
+$(VENV)/.torch: $(VENV)/.test
+	$(PY) -m pip install --quiet $$($(PY) tools/requirements.py torch)
 	@touch $@
 
 # The tools for checks: they need the requirements of the package, not the package.

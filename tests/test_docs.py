@@ -25,10 +25,22 @@ def test_example_runs(
     assert capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "document", ["quickstart.md", "phase.md", "finite.md", "compare.md", "predict.md"]
-)
+DOCUMENTS = [
+    "quickstart.md",
+    "images.md",
+    "phase.md",
+    "finite.md",
+    "compare.md",
+    "predict.md",
+    "empirical.md",
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_the_sessions_of_a_document_run(document: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if document == "empirical.md":
+        torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+        torch.set_num_threads(1)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     flags = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
     failed, attempted = doctest.testfile(

@@ -150,6 +150,7 @@ def test_two_kinds_of_arrays_in_one_call_are_refused_by_name() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@pytest.mark.filterwarnings("ignore::FutureWarning:torch")
 def test_torch_tensors_go_in_and_come_back() -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     for dtype, expected in [

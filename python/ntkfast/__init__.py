@@ -24,7 +24,7 @@ from .network import Network, repeat, serial
 from .serialization import from_dict
 
 if TYPE_CHECKING:
-    from . import compare, cuda, finite, phase, plot, predict, sklearn, solvers, stax
+    from . import compare, cuda, empirical, finite, phase, plot, predict, sklearn, solvers, stax
     from .solvers import solve
 
 __version__ = _core.build_info()["version"]
@@ -35,6 +35,7 @@ __all__ = [
     "compare",
     "config",
     "cuda",
+    "empirical",
     "errors",
     "finite",
     "from_dict",
@@ -58,7 +59,18 @@ __all__ += layers.__all__
 # Imported on first use: not everybody needs them, and some bring in SciPy, scikit-learn,
 # matplotlib or a GPU driver.
 _LAZY_MODULES = frozenset(
-    {"compare", "cuda", "finite", "phase", "plot", "predict", "sklearn", "solvers", "stax"}
+    {
+        "compare",
+        "cuda",
+        "empirical",
+        "finite",
+        "phase",
+        "plot",
+        "predict",
+        "sklearn",
+        "solvers",
+        "stax",
+    }
 )
 
 

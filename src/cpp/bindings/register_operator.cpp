@@ -7,6 +7,7 @@
 #include <string>
 
 #include "bindings/bindings.hpp"
+#include "bindings/monitor.hpp"
 #include "cpu/gram_operator.hpp"
 
 namespace py = pybind11;
@@ -17,14 +18,6 @@ namespace {
 
 template <class T>
 using Rows = py::array_t<T, py::array::c_style>;
-
-Monitor make_monitor(const py::object& progress) {
-  return [&progress](std::int64_t done, std::int64_t total) {
-    const py::gil_scoped_acquire gil;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    if (!progress.is_none()) progress(done, total);
-  };
-}
 
 // Keeps the arrays and the program alive that the operator reads.
 template <class T>
@@ -58,7 +51,7 @@ class Operator {
     double* const to = out.mutable_data();
     {
       const py::gil_scoped_release release;
-      operator_->multiply(from, count, transposed, to, make_monitor(progress));
+      operator_->multiply(from, count, transposed, to, make_monitor(&progress));
     }
     return out;
   }
