@@ -11,7 +11,6 @@
 #include "cpu/gram_operator.hpp"
 
 namespace py = pybind11;
-using ntkfast::Monitor;
 using ntkfast::Program;
 
 namespace {
@@ -33,8 +32,7 @@ class Operator {
     const auto& network = program_.cast<const Program&>();
     const T* const rows_x = x_.data();
     const T* const rows_z = z_ ? z_->data() : nullptr;
-    const py::object none = py::none();
-    const ntkfast::cpu::GramOptions options{threads, isa, make_monitor(none)};
+    const ntkfast::cpu::GramOptions options{threads, isa, make_monitor(nullptr)};
     const py::gil_scoped_release release;
     operator_ = std::make_unique<ntkfast::cpu::GramOperator<T>>(network, rows_x, n, rows_z, m, d,
                                                                 ntk, options);
