@@ -4,8 +4,8 @@
 #
 #   bash bench/gpu_check.sh [FOLDER]      results: FOLDER, $OUT, or bench/results/gpu
 #
-# Written there: report.md with the verdict, steps.tsv, gpu_gram.json, gpu_solves.json,
-# gpu_contenders.json, environment.txt and logs.txt. Exit status: 0 all well; 1 something failed;
+# Written there: report.md with the verdict, steps.tsv, gpu_gram.json, gpu_products.json,
+# gpu_solves.json, gpu_contenders.json, environment.txt and logs.txt. Exit status: 0 all well; 1 something failed;
 # 2 no GPU, nothing was tried; 3 nothing failed, but something was not available here.
 #
 # Needs nvcc, a C++ compiler and python3. Python packages come from the environment, from wheels in
@@ -232,7 +232,8 @@ gpu_tests() {
   built || return "$not_available"
   cd "$work" && "$python" -m pytest -q -p no:cacheprovider -p no:randomly --rootdir "$root/tests" \
     -W default -o addopts= --import-mode=importlib --maxfail=40 \
-    "$root/tests/test_cuda_gram.py" "$root/tests/test_cuda_libraries.py" \
+    "$root/tests/test_cuda_gram.py" "$root/tests/test_cuda_operator.py" \
+    "$root/tests/test_cuda_libraries.py" \
     "$root"/tests/test_device*.py "$root/tests/test_cuda.py"
 }
 
@@ -267,6 +268,11 @@ benchmark() {
   cd "$work" && "$python" "$root/bench/gpu_gram.py" --json "$out/gpu_gram.json" --seconds 70
 }
 
+products() {
+  built || return "$not_available"
+  cd "$work" && "$python" "$root/bench/gpu_products.py" --json "$out/gpu_products.json" --seconds 40
+}
+
 solves() {
   built || return "$not_available"
   have cupy || { echo "no CuPy here: nothing is solved on the device"; return "$not_available"; }
@@ -297,7 +303,7 @@ cpp_tests() {
 }
 
 export -f have packages plain_blas install_package build_by_hand build built registers smoke gpu_tests \
-  small_job sanitizer benchmark solves contenders cpp_tests
+  small_job sanitizer benchmark products solves contenders cpp_tests
 export root out work site python architecture wheels not_available
 
 step packages 100 packages
@@ -306,6 +312,7 @@ step smoke 60 smoke
 step "tests on the device" 110 gpu_tests
 step "Gram matrices" 100 benchmark
 step "solves and products" 100 solves
+step "ways of multiplying" 60 products
 step contenders 75 contenders
 step memcheck 60 sanitizer memcheck
 step racecheck 60 sanitizer racecheck
