@@ -35,11 +35,10 @@ class Network:
 
     Every kernel method takes X of shape (n, d) and, where it has one, Z of shape (m, d), rows
     being samples: NumPy arrays and whatever converts to one (lists, numeric pandas tables), PyTorch
-    tensors on the CPU or a CUDA device, CuPy arrays, JAX arrays on the CPU. A network with `Conv`
-    or pools takes images, arrays of shape (n, height, width, channels), on the CPU. The answer is
-    of the same kind, in the same memory. float32 and float64 are computed as given, float16 and
-    bfloat16 in float32, integers and bools in float64; X and Z of different dtypes in their common
-    one.
+    tensors, JAX and CuPy arrays, others with DLPack, in host memory or on a CUDA device. A network
+    with `Conv` or pools takes images, (n, height, width, channels), on the CPU. The answer is of
+    the same kind, in the same memory. float32 and float64 are computed as given, half precision in
+    float32, integers and bools in float64; X and Z of different dtypes in their common one.
     ``threads`` overrides `ntkfast.config` for one call.
 
     Every kernel method raises TypeError for another dtype or kind of array (sparse matrices,
@@ -197,13 +196,12 @@ class Network:
         Raises
         ------
         TypeError, ValueError, DeviceError, MemoryBudgetError
-            As the class says; the memory is that of a product.
+            As the class says; the memory is that of a product. ArchitectureError for images.
 
         Examples
         --------
-        >>> import numpy as np, ntkfast as nk
-        >>> A = nk.mlp(1).operator([[1.0, 0.0], [0.0, 1.0]])
-        >>> (A @ np.ones(2)).round(6)
+        >>> import ntkfast as nk
+        >>> (nk.mlp(1).operator([[1.0, 0.0], [0.0, 1.0]]) @ [1.0, 1.0]).round(6)
         array([1.159155, 1.159155])
         """
         from .operator import KernelOperator

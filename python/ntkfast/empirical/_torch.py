@@ -12,6 +12,8 @@ class _Lazy:
     """Stands for the module and imports it at the first look at an attribute."""
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # whoever looks at a module's names asks for these
+            raise AttributeError(name)
         try:
             module = import_module("torch")
         except ModuleNotFoundError as error:

@@ -81,103 +81,143 @@ Roots summed_squares(const Roots& in, const Grid& from, const Grid& to, const Sp
   return sum;
 }
 
-[[noreturn]] void refuse(const Program& program, const Op& op, double p, std::int64_t number,
-                         const char* argument) {
-  char text[64];
-  std::snprintf(text, sizeof text, "K(x, x) = %.3g^2", p);
-  const std::string& layer = program.values[static_cast<std::size_t>(op.out)].produced;
-  throw KernelOverflow("image " + std::to_string(number) + " of " + argument + " has " + text +
-                       " at " + layer + ", which is too large: scale the inputs or W_std down");
-}
+std::size_t at(int value) { return static_cast<std::size_t>(value); }
+
+// One walk through the program for one image: the roots of every value, and on the way the columns.
+template <class T>
+class ColumnWriter {
+ public:
+  ColumnWriter(const SpatialPlan& plan, const std::vector<std::int64_t>& first, T* data,
+               std::int64_t number, const char* argument)
+      : plan_(plan),
+        program_(plan.program()),
+        first_(first),
+        data_(data),
+        number_(number),
+        argument_(argument),
+        roots_(program_.values.size()) {}
+
+  void run(const T* image) {
+    read_pixels(image);
+    for (std::size_t index = 0; index < program_.ops.size(); ++index) {
+      const Op& op = program_.ops[index];
+      if (op.kind == OpKind::Output || !plan_.on_maps(op)) continue;
+      if (op.kind == OpKind::Flatten || op.kind == OpKind::GlobalPool) {
+        write(plan_.first_column(index), roots_[at(op.in)]);
+      } else if (op.kind == OpKind::Conv) {
+        convolve(op, plan_.first_column(index));
+      } else if (is_homogeneous(op)) {
+        const double factor = step_row(op, {1, 0, 1, 1}, {1, 0, 1, 1}, nullptr).p;
+        roots_[at(op.out)] = scaled(roots_[at(op.in)], factor);
+      } else {
+        step_positions(op, plan_.first_column(index));
+      }
+    }
+  }
+
+ private:
+  Grid grid(int value) const { return program_.values[at(value)].grid; }
+
+  void write(std::size_t k, const Roots& values) {
+    const ColumnPlan& column = plan_.columns()[k];
+    write_framed(values, Frame(grid(column.value), plan_.border()), column.edge, plan_.circular(),
+                 data_ + first_[k]);
+  }
+
+  static Roots scaled(const Roots& values, double factor) {
+    Roots result(values.size());
+    std::transform(values.begin(), values.end(), result.begin(),
+                   [=](double value) { return factor * value; });
+    return result;
+  }
+
+  // Unit vectors of the channels; a black pixel has none, and its root is zero.
+  void read_pixels(const T* image) {
+    const auto channels = at(program_.values[0].width);
+    const auto pixels = static_cast<std::size_t>(grid(0).count());
+    Roots factor(pixels), channel(pixels);
+    roots_[0].resize(pixels);
+    const auto pixel = [&](std::size_t p, std::size_t c) {
+      return static_cast<double>(image[p * channels + c]);
+    };
+    for (std::size_t p = 0; p < pixels; ++p) {
+      double square = 0;
+      for (std::size_t c = 0; c < channels; ++c) square += pixel(p, c) * pixel(p, c);
+      const double norm = std::sqrt(square);
+      factor[p] = norm > 0 ? 1 / norm : 0;
+      roots_[0][p] = norm / std::sqrt(static_cast<double>(channels));
+    }
+    for (std::size_t c = 0; c < channels; ++c) {
+      for (std::size_t p = 0; p < pixels; ++p) channel[p] = pixel(p, c) * factor[p];
+      write(c, channel);
+    }
+  }
+
+  void convolve(const Op& op, std::size_t first) {
+    const Roots& in = roots_[at(op.in)];
+    Roots& out = roots_[at(op.out)];
+    write(first, in);
+    const double taps = 1.0 * op.window.size[0] * op.window.size[1];
+    const double weight = op.params[0] / std::sqrt(taps), bias = op.params[1];
+    out = summed_squares(in, grid(op.in), grid(op.out), op.window, plan_);
+    Roots inverse(out.size());
+    for (std::size_t p = 0; p < out.size(); ++p) {
+      out[p] = std::sqrt(weight * weight * out[p] + bias * bias);
+      if (!std::isfinite(out[p])) refuse(op, out[p]);
+      inverse[p] = out[p] > 0 ? 1 / out[p] : 0;
+    }
+    const double factors[] = {weight, bias, op.params[3]};
+    for (int k = 1; k < conv_columns(op); ++k) {
+      write(first + at(k), scaled(inverse, factors[k - 1]));
+    }
+  }
+
+  // Layers that know rows alone: every position is one.
+  void step_positions(const Op& op, std::size_t first) {
+    const Roots &in = roots_[at(op.in)], &in2 = op.in2 < 0 ? in : roots_[at(op.in2)];
+    const double largest = std::sqrt(variance_limit(op));
+    Roots numbers(at(column_count(op))), next(in.size());
+    std::vector<Roots> columns(numbers.size(), Roots(in.size()));
+    for (std::size_t p = 0; p < in.size(); ++p) {
+      if (in[p] >= largest) refuse(op, in[p]);
+      next[p] = step_row(op, {in[p], 0, 1, 1}, {in2[p], 0, 1, 1}, numbers.data()).p;
+      if (!std::isfinite(next[p])) refuse(op, next[p]);
+      for (std::size_t k = 0; k < numbers.size(); ++k) columns[k][p] = numbers[k];
+    }
+    for (std::size_t k = 0; k < columns.size(); ++k) write(first + k, columns[k]);
+    roots_[at(op.out)] = std::move(next);
+  }
+
+  [[noreturn]] void refuse(const Op& op, double p) const {
+    char text[64];
+    std::snprintf(text, sizeof text, "K(x, x) = %.3g^2", p);
+    throw KernelOverflow("image " + std::to_string(number_) + " of " + argument_ + " has " + text +
+                         " at " + program_.values[at(op.out)].produced +
+                         ", which is too large: scale the inputs or W_std down");
+  }
+
+  const SpatialPlan& plan_;
+  const Program& program_;
+  const std::vector<std::int64_t>& first_;
+  T* data_;
+  std::int64_t number_;
+  const char* argument_;
+  std::vector<Roots> roots_;
+};
 
 }  // namespace
 
 template <class T>
 ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const T* image, std::int64_t number,
                               const char* argument) {
-  const Program& program = plan.program();
-  const auto grid = [&](int v) { return program.values[static_cast<std::size_t>(v)].grid; };
   std::int64_t size = 0;
   for (const ColumnPlan& column : plan.columns()) {
+    const Grid& grid = plan.program().values[at(column.value)].grid;
     first_.push_back(size);
-    size += Frame(grid(column.value), plan.border()).count();
+    size += Frame(grid, plan.border()).count();
   }
   data_.resize(static_cast<std::size_t>(size + cpu::kCopySlack));
-  const auto write = [&](std::size_t k, const Roots& values) {
-    const ColumnPlan& column = plan.columns()[k];
-    write_framed(values, Frame(grid(column.value), plan.border()), column.edge, plan.circular(),
-                 data_.data() + first_[k]);
-  };
-
-  std::vector<Roots> roots(program.values.size());
-  const int channels = program.values[0].width;
-  const auto pixels = static_cast<std::size_t>(grid(0).count());
-  Roots factor(pixels), channel(pixels);
-  roots[0].resize(pixels);
-  const auto pixel = [&](std::size_t p, int c) {
-    return static_cast<double>(
-        image[p * static_cast<std::size_t>(channels) + static_cast<std::size_t>(c)]);
-  };
-  for (std::size_t p = 0; p < pixels; ++p) {
-    double square = 0;
-    for (int c = 0; c < channels; ++c) square += pixel(p, c) * pixel(p, c);
-    const double norm = std::sqrt(square);
-    factor[p] = norm > 0 ? 1 / norm : 0;
-    roots[0][p] = norm / std::sqrt(channels);
-  }
-  for (int c = 0; c < channels; ++c) {
-    for (std::size_t p = 0; p < pixels; ++p) channel[p] = pixel(p, c) * factor[p];
-    write(static_cast<std::size_t>(c), channel);
-  }
-  for (std::size_t index = 0; index < program.ops.size(); ++index) {
-    const Op& op = program.ops[index];
-    if (op.kind == OpKind::Output || !plan.on_maps(op)) continue;
-    const Roots& in = roots[static_cast<std::size_t>(op.in)];
-    const std::size_t first = plan.first_column(index);
-    if (op.kind == OpKind::Flatten || op.kind == OpKind::GlobalPool) {
-      write(first, in);
-      continue;
-    }
-    Roots& out = roots[static_cast<std::size_t>(op.out)];
-    if (op.kind == OpKind::Conv) {
-      write(first, in);
-      const double taps = 1.0 * op.window.size[0] * op.window.size[1];
-      const double weight = op.params[0] / std::sqrt(taps), bias = op.params[1];
-      out = summed_squares(in, grid(op.in), grid(op.out), op.window, plan);
-      Roots inverse(out.size()), scaled(out.size());
-      for (std::size_t p = 0; p < out.size(); ++p) {
-        out[p] = std::sqrt(weight * weight * out[p] + bias * bias);
-        if (!std::isfinite(out[p])) refuse(program, op, out[p], number, argument);
-        inverse[p] = out[p] > 0 ? 1 / out[p] : 0;
-      }
-      const double factors[] = {weight, bias, op.params[3]};
-      for (std::size_t k = 0; k + 1 < static_cast<std::size_t>(conv_columns(op)); ++k) {
-        std::transform(inverse.begin(), inverse.end(), scaled.begin(),
-                       [&](double value) { return factors[k] * value; });
-        write(first + 1 + k, scaled);
-      }
-      continue;
-    }
-    if (is_homogeneous(op)) {
-      const double factor_of_roots = step_row(op, {1, 0, 1, 1}, {1, 0, 1, 1}, nullptr).p;
-      out = in;
-      for (double& p : out) p *= factor_of_roots;
-      continue;
-    }
-    const Roots& in2 = op.in2 < 0 ? in : roots[static_cast<std::size_t>(op.in2)];
-    const double largest = std::sqrt(variance_limit(op));
-    std::vector<double> numbers(static_cast<std::size_t>(column_count(op)));
-    std::vector<Roots> columns(numbers.size(), Roots(in.size()));
-    Roots next(in.size());
-    for (std::size_t p = 0; p < in.size(); ++p) {
-      if (in[p] >= largest) refuse(program, op, in[p], number, argument);
-      next[p] = step_row(op, {in[p], 0, 1, 1}, {in2[p], 0, 1, 1}, numbers.data()).p;
-      if (!std::isfinite(next[p])) refuse(program, op, next[p], number, argument);
-      for (std::size_t k = 0; k < numbers.size(); ++k) columns[k][p] = numbers[k];
-    }
-    for (std::size_t k = 0; k < columns.size(); ++k) write(first + k, columns[k]);
-    out = std::move(next);
-  }
+  ColumnWriter<T>(plan, first_, data_.data(), number, argument).run(image);
 }
 
 template <class T>
