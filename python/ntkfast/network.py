@@ -44,14 +44,12 @@ class Network:
     Every kernel method raises TypeError for another dtype or kind of array (sparse matrices,
     tensors that require gradients and JAX tracers among them), ValueError for another shape, NaN
     or infinity, `KernelOverflowError` when a kernel entry would be infinite in its dtype,
-    `DeviceError` for a device that cannot be computed on, and `MemoryBudgetError` when the result
-    would not fit.
+    `DeviceError` for a device that cannot be used, `MemoryBudgetError` for what would not fit.
 
     Attributes
     ----------
     layers : tuple of Layer
-        The layers from input to output; nested networks are flattened, branches are held by
-        `Parallel`.
+        From input to output; nested networks are flattened, branches are held by `Parallel`.
 
     Examples
     --------

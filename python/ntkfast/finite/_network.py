@@ -475,11 +475,9 @@ class FiniteNetwork(Trainable):
         for k, (i, own) in enumerate(zip(self._own, given, strict=True)):
             operation = tape.steps[i].operation
             assert isinstance(operation, Affine)
-            if [shape_of(a) for a in own] != [shape_of(a) for a in self._own[i]]:
-                raise ValueError(
-                    f"direction[{k}] must have shapes {[shape_of(a) for a in self._own[i]]}, "
-                    f"got {[shape_of(a) for a in own]}"
-                )
+            shapes, want = ([shape_of(a) for a in each] for each in (own, self._own[i]))
+            if shapes != want:
+                raise ValueError(f"direction[{k}] must have shapes {want}, got {shapes}")
             if operation.trainable:
                 found[i] = own
         return found
