@@ -170,6 +170,18 @@ def test_nearly_equal_images_keep_their_distance() -> None:
     assert_close(net.ntk(x), true, scale, 2e-6, "ntk")
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12])
+def test_tiny_and_huge_images_scale_as_they_should(scale: float) -> None:
+    """Without biases K and T are homogeneous of degree 2, whatever underflows on the way."""
+    x = np.random.default_rng(10).normal(size=(3, 6, 6, 2)).astype(np.float32)
+    net = nk.serial(*[nk.Conv((3, 3), padding="SAME"), nk.Relu()] * 2, nk.GlobalAvgPool())
+    scaled = x.astype(np.float64) * scale
+    np.testing.assert_allclose(net.ntk(scaled), scale**2 * net.ntk(x.astype(float)), rtol=1e-10)
+    single = net.ntk(scaled.astype(np.float32))
+    expected = (scale**2 * net.ntk(x.astype(float))).astype(np.float32)
+    np.testing.assert_allclose(single, expected, rtol=1e-5, atol=1e-37)
+
+
 def test_dropout_keeps_what_is_the_same_sample() -> None:
     x = np.random.default_rng(8).normal(size=(3, 5, 5, 2))
     layers = (

@@ -13,16 +13,15 @@ template <class T>
 struct ConvMap {
   const T *s, *tau;  // of the input
   T *s_out, *tau_out;
-  const T *left, *right;             // roots of the input, zero outside of images
-  const T *gain_left, *gain_right;   // of the output: W / (sqrt(taps) p')
-  const T *bias_left, *bias_right;   // b / p'
-  const T *own_left, *own_right;     // e / p'
-  std::int64_t first_in, first_out;  // lanes of the first tap, of the first result
-  std::int64_t pitch_in, pitch_out;  // lanes from row to row
+  const T *left, *right;                  // roots of the input, zero outside of images
+  const T *inverse_left, *inverse_right;  // of the roots of the output
+  std::int64_t first_in, first_out;       // lanes of the first tap, of the first result
+  std::int64_t pitch_in, pitch_out;       // lanes from row to row
   int rows, cols, taps_y, taps_x, stride_y, stride_x;
-  // The own part of T is own_ratio (rho' - t t') + own_share e e': both are zero where the layer is
-  // not trained.
-  T own_ratio, own_share;
+  T weight, bias;  // of one tap, W_std / sqrt(taps), and b_std
+  // The own part of T is own_ratio (rho' - b^2 / P') + own_bias / P': both are zero where the layer
+  // is not trained.
+  T own_ratio, own_bias;
 };
 
 // Lanes that copy_block() may write behind its block, and read behind that of its source.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -164,12 +165,11 @@ class ColumnWriter {
     for (std::size_t p = 0; p < out.size(); ++p) {
       out[p] = std::sqrt(weight * weight * out[p] + bias * bias);
       if (!std::isfinite(out[p])) refuse(op, out[p]);
-      inverse[p] = out[p] > 0 ? 1 / out[p] : 0;
+      // A root too small to be inverted in T is zero for all purposes, as its image is.
+      inverse[p] =
+          1 / out[p] <= static_cast<double>(std::numeric_limits<T>::max()) ? 1 / out[p] : 0;
     }
-    const double factors[] = {weight, bias, op.params[3]};
-    for (int k = 1; k < conv_columns(op); ++k) {
-      write(first + at(k), scaled(inverse, factors[k - 1]));
-    }
+    write(first + 1, inverse);
   }
 
   // Layers that know rows alone: every position is one.

@@ -1,6 +1,7 @@
 #include "spatial/map_runner.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "program/spatial_window.hpp"
@@ -80,6 +81,8 @@ std::int64_t MapRunner<T>::scratch_bytes(const SpatialPlan& plan) {
 template <class T>
 void MapRunner<T>::run(const OffsetLayout& layout, const T* left, const T* right, bool same,
                        Readout* readouts) {
+  const int copies = same ? plan_.copies(layout.offset) : 1;
+  if (copies == 0) return;
   const bool same_position = same && layout.offset == Offset{0, 0};
   const Value& input = plan_.program().values[0];
   const std::int64_t lanes = layout.shape[0].lanes;
@@ -91,7 +94,7 @@ void MapRunner<T>::run(const OffsetLayout& layout, const T* left, const T* right
       continue;
     }
     if (is_readout(op)) {
-      read_out(step, layout, left, right, readouts);
+      read_out(step, layout, left, right, copies, readouts);
       continue;
     }
     const auto n = layout.shape[static_cast<std::size_t>(op.out)].lanes;
@@ -133,13 +136,8 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
   map.tau_out = tau_[out_slot];
   map.left = column(left, 0);
   map.right = column(right, 0);
-  map.gain_left = column(left, 1);
-  map.gain_right = column(right, 1);
-  map.bias_left = column(left, 2);
-  map.bias_right = column(right, 2);
-  const auto own = static_cast<std::size_t>(conv_columns(op)) - 1;
-  map.own_left = column(left, own);
-  map.own_right = column(right, own);
+  map.inverse_left = column(left, 1);
+  map.inverse_right = column(right, 1);
   map.first_in = (border[0] - rows.before) * in.pitch + border[1] - cols.before;
   map.first_out = border[0] * out.pitch + border[1];
   map.pitch_in = in.pitch;
@@ -150,10 +148,14 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
   map.taps_x = cols.size;
   map.stride_y = rows.stride;
   map.stride_x = cols.stride;
-  const double ratio = op.params[0] > 0 ? op.params[2] / op.params[0] : 0;
+  map.weight = static_cast<T>(op.params[0] / std::sqrt(1.0 * rows.size * cols.size));
+  map.bias = static_cast<T>(op.params[1]);
   const bool trained = step.plan.tau == TauMode::Start || step.plan.tau == TauMode::Add;
-  map.own_ratio = trained ? static_cast<T>(ratio * ratio) : T(0);
-  map.own_share = trained ? T(1) : T(0);
+  if (trained && op.params[0] > 0) {
+    const double ratio = op.params[2] / op.params[0];
+    map.own_ratio = static_cast<T>(ratio * ratio);
+  }
+  if (trained) map.own_bias = static_cast<T>(op.params[3] * op.params[3]);
   // Lanes that are not written hold what another layer left there, which may be no legal number
   // here. All that matters is that it is one: the roots of these lanes are zero.
   const auto clear = [&](std::int64_t from, std::int64_t to) {
@@ -198,7 +200,7 @@ void MapRunner<T>::fill_border(const MapShape& shape, T* lanes) const {
 
 template <class T>
 void MapRunner<T>::read_out(const MapStep& step, const OffsetLayout& layout, const T* left,
-                            const T* right, Readout* readouts) {
+                            const T* right, int copies, Readout* readouts) {
   const Op& op = *step.plan.op;
   if (op.kind == OpKind::Flatten && layout.offset != Offset{0, 0}) return;
   const auto in = static_cast<std::size_t>(op.in), slot = static_cast<std::size_t>(step.plan.in);
@@ -208,7 +210,7 @@ void MapRunner<T>::read_out(const MapStep& step, const OffsetLayout& layout, con
                  step.plan.tau == TauMode::None ? nullptr : tau_[slot], layout.shape[in].lanes,
                  &sum.nngp, &sum.ntk);
   const auto positions = static_cast<double>(plan_.program().values[in].grid.count());
-  const double weight = op.kind == OpKind::Flatten ? 1 / positions : op.params[0];
+  const double weight = copies * (op.kind == OpKind::Flatten ? 1 / positions : op.params[0]);
   readouts[step.readout].nngp += weight * sum.nngp;
   readouts[step.readout].ntk += weight * sum.ntk;
 }

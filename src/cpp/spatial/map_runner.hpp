@@ -47,7 +47,7 @@ class MapRunner {
   void convolve(const MapStep& step, const OffsetLayout& layout, const T* left, const T* right);
   void fill_border(const MapShape& shape, T* lanes) const;
   void read_out(const MapStep& step, const OffsetLayout& layout, const T* left, const T* right,
-                Readout* readouts);
+                int copies, Readout* readouts);
 
   const SpatialPlan& plan_;
   const cpu::MapKernels<T>& kernels_;

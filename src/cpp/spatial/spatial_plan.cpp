@@ -98,7 +98,7 @@ void SpatialPlan::find_columns() {
     if (op.kind == OpKind::Output || !on_maps(op)) continue;
     if (op.kind == OpKind::Conv) columns_.push_back({index, 0, op.in, Edge::Zero});
     if (reads_out_positions(op)) columns_.push_back({index, 0, op.in, Edge::Border});
-    const int count = op.kind == OpKind::Conv ? conv_columns(op) - 1 : column_count(op);
+    const int count = op.kind == OpKind::Conv ? kConvColumns - 1 : column_count(op);
     for (int k = 0; k < count; ++k) {
       const int first = op.kind == OpKind::Conv ? 1 : 0;
       columns_.push_back({index, first + k, op.out, Edge::Nearest});
@@ -107,21 +107,29 @@ void SpatialPlan::find_columns() {
 }
 
 void SpatialPlan::find_offsets() {
-  Grid grid;
   bool all = false;
   for (const Op& op : program_.ops) {
     if (!reads_out_positions(op)) continue;
-    grid = value(op.in).grid;
+    end_ = value(op.in).grid;
     all = all || op.kind == OpKind::GlobalPool;
   }
   if (!all) {
     offsets_.push_back({0, 0});
     return;
   }
-  const int low_y = circular_ ? 0 : 1 - grid.height, low_x = circular_ ? 0 : 1 - grid.width;
-  for (int y = low_y; y < grid.height; ++y) {
-    for (int x = low_x; x < grid.width; ++x) offsets_.push_back({y, x});
+  const int low_y = circular_ ? 0 : 1 - end_.height, low_x = circular_ ? 0 : 1 - end_.width;
+  for (int y = low_y; y < end_.height; ++y) {
+    for (int x = low_x; x < end_.width; ++x) offsets_.push_back({y, x});
   }
+}
+
+int SpatialPlan::copies(const Offset& offset) const {
+  Offset opposite;
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    const int size = positions(end_, axis);
+    opposite[axis] = circular_ ? (size - offset[axis]) % size : -offset[axis];
+  }
+  return offset == opposite ? 1 : offset < opposite ? 0 : 2;
 }
 
 MapShape SpatialPlan::shape(int index, const Offset& offset) const {

@@ -28,9 +28,8 @@ struct ColumnPlan {
   int value;  // whose positions they are
   Edge edge;
 };
-// Columns of a convolution: the root of its input, and of its output W / (sqrt(taps) p'), b / p',
-// and e / p' where that is another number, in standard parameterization.
-inline int conv_columns(const Op& op) { return op.params[3] == op.params[1] ? 3 : 4; }
+// Columns of a convolution: the root of its input, and the inverse of that of its output.
+inline constexpr int kConvColumns = 2;
 inline constexpr std::size_t kInputColumns = static_cast<std::size_t>(-1);
 
 // One axis of the map of a value at one offset.
@@ -58,6 +57,9 @@ class SpatialPlan {
   // The first column of the op with that index.
   std::size_t first_column(std::size_t op) const { return first_column_[op]; }
   const std::vector<Offset>& offsets() const { return offsets_; }
+  // How many maps of an image with itself the one at this offset stands for: that at the opposite
+  // offset holds the same pairs, the other way around. 0: it is left to that one.
+  int copies(const Offset& offset) const;
   const std::array<int, 2>& border() const { return border_; }
   bool circular() const { return circular_; }
   const Program& program() const { return program_; }
@@ -79,6 +81,7 @@ class SpatialPlan {
   std::vector<ColumnPlan> columns_;
   std::vector<std::size_t> first_column_;
   std::vector<Offset> offsets_;
+  Grid end_;  // of the values that are read out
   std::array<int, 2> border_{};
   bool circular_ = false;
   std::int64_t largest_map_ = 0;

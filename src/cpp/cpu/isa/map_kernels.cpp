@@ -33,8 +33,8 @@ struct TapSums {
 template <class T, bool kSigned, bool kTau>
 NTKFAST_INLINE void add_tap(const ConvMap<T>& map, std::int64_t in, T gain_left, T gain_right,
                             TapSums<T>& sums) {
-  const T left = map.left[in], right = map.right[in], s = map.s[in];
-  const T difference = left * gain_left - right * gain_right, weight = left * right;
+  const T a = map.left[in] * gain_left, b = map.right[in] * gain_right, s = map.s[in];
+  const T difference = a - b, weight = a * b;
   sums.gap += difference * difference;
   if constexpr (kSigned) {
     const T m = std::fabs(s);
@@ -48,25 +48,23 @@ NTKFAST_INLINE void add_tap(const ConvMap<T>& map, std::int64_t in, T gain_left,
 }
 
 template <class T, bool kSigned, bool kTau>
-NTKFAST_INLINE void store_sums(const ConvMap<T>& map, std::int64_t out, T gain_left, T gain_right,
-                               const TapSums<T>& sums) {
-  const T gain = gain_left * gain_right;
-  const T t = map.bias_left[out], u = map.bias_right[out];
+NTKFAST_INLINE void store_sums(const ConvMap<T>& map, std::int64_t out, T inverse_left,
+                               T inverse_right, const TapSums<T>& sums) {
+  const T t = map.bias * inverse_left, u = map.bias * inverse_right;
   const T minus = t - u;
-  const T to_one = gain * sums.near + T(0.5) * (sums.gap + minus * minus);
+  const T to_one = sums.near + T(0.5) * (sums.gap + minus * minus);
   // Beyond 1 in lanes of the border alone, where columns belong to no position: whatever stands
   // there is weighted by zero, but has to be a deficit.
   T s = to_one < T(1) ? to_one : T(1);
   if constexpr (kSigned) {
     const T plus = t + u;
-    const T to_minus_one = gain * sums.far + T(0.5) * (sums.gap + plus * plus);
+    const T to_minus_one = sums.far + T(0.5) * (sums.gap + plus * plus);
     s = to_one <= to_minus_one ? s : to_minus_one < T(1) ? -to_minus_one : T(-1);
   }
   map.s_out[out] = s;
-  // own_ratio and own_share are zero where the layer is not trained.
   const T own = map.own_ratio * (correlation<T, kSigned>(s) - t * u) +
-                map.own_share * (map.own_left[out] * map.own_right[out]);
-  map.tau_out[out] = kTau ? gain * sums.tau + own : own;
+                map.own_bias * (inverse_left * inverse_right);
+  map.tau_out[out] = kTau ? sums.tau + own : own;
 }
 
 // `map` by value: nothing that is stored can then change its members.
@@ -74,7 +72,8 @@ template <class T, bool kSigned, bool kTau, int kTaps>
 void conv_row_unrolled(const ConvMap<T> map, std::int64_t in, std::int64_t out) {
   NTKFAST_INDEPENDENT
   for (int x = 0; x < map.cols; ++x) {
-    const T gain_left = map.gain_left[out + x], gain_right = map.gain_right[out + x];
+    const T inverse_left = map.inverse_left[out + x], inverse_right = map.inverse_right[out + x];
+    const T gain_left = map.weight * inverse_left, gain_right = map.weight * inverse_right;
     TapSums<T> sums{};
     unrolled<kTaps>([&](auto ty) NTKFAST_INLINE_LAMBDA {
       unrolled<kTaps>([&](auto tx) NTKFAST_INLINE_LAMBDA {
@@ -82,7 +81,7 @@ void conv_row_unrolled(const ConvMap<T> map, std::int64_t in, std::int64_t out) 
                                   sums);
       });
     });
-    store_sums<T, kSigned, kTau>(map, out + x, gain_left, gain_right, sums);
+    store_sums<T, kSigned, kTau>(map, out + x, inverse_left, inverse_right, sums);
   }
 }
 
@@ -100,7 +99,8 @@ void conv_row(const ConvMap<T> map, std::int64_t in, std::int64_t out) {
       for (int x = 0; x < n; ++x) {
         TapSums<T> sums{gap[x], near[x], far[x], tau[x]};
         add_tap<T, kSigned, kTau>(map, from + std::int64_t{x} * map.stride_x,
-                                  map.gain_left[out + x0 + x], map.gain_right[out + x0 + x], sums);
+                                  map.weight * map.inverse_left[out + x0 + x],
+                                  map.weight * map.inverse_right[out + x0 + x], sums);
         gap[x] = sums.gap;
         near[x] = sums.near;
         if constexpr (kSigned) far[x] = sums.far;
@@ -110,7 +110,7 @@ void conv_row(const ConvMap<T> map, std::int64_t in, std::int64_t out) {
     NTKFAST_INDEPENDENT
     for (int x = 0; x < n; ++x) {
       const std::int64_t to = out + x0 + x;
-      store_sums<T, kSigned, kTau>(map, to, map.gain_left[to], map.gain_right[to],
+      store_sums<T, kSigned, kTau>(map, to, map.inverse_left[to], map.inverse_right[to],
                                    {gap[x], near[x], far[x], tau[x]});
     }
   }
