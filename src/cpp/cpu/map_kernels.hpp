@@ -19,8 +19,8 @@ struct ConvMap {
   std::int64_t pitch_in, pitch_out;       // lanes from row to row
   int rows, cols, taps_y, taps_x, stride_y, stride_x;
   T weight, bias;  // of one tap, W_std / sqrt(taps), and b_std
-  // The own part of T is own_ratio (rho' - b^2 / P') + own_bias / P': both are zero where the layer
-  // is not trained.
+  // The own part of T is own_ratio (rho' - b^2 / P') + own_bias^2 / P': both are zero where the
+  // layer is not trained.
   T own_ratio, own_bias;
 };
 

@@ -155,7 +155,7 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
     const double ratio = op.params[2] / op.params[0];
     map.own_ratio = static_cast<T>(ratio * ratio);
   }
-  if (trained) map.own_bias = static_cast<T>(op.params[3] * op.params[3]);
+  if (trained) map.own_bias = static_cast<T>(op.params[3]);
   // Lanes that are not written hold what another layer left there, which may be no legal number
   // here. All that matters is that it is one: the roots of these lanes are zero.
   const auto clear = [&](std::int64_t from, std::int64_t to) {

@@ -62,8 +62,9 @@ NTKFAST_INLINE void store_sums(const ConvMap<T>& map, std::int64_t out, T invers
     s = to_one <= to_minus_one ? s : to_minus_one < T(1) ? -to_minus_one : T(-1);
   }
   map.s_out[out] = s;
-  const T own = map.own_ratio * (correlation<T, kSigned>(s) - t * u) +
-                map.own_bias * (inverse_left * inverse_right);
+  // Not the product of the inverses, which may overflow where a bias is zero.
+  const T bias_part = (map.own_bias * inverse_left) * (map.own_bias * inverse_right);
+  const T own = map.own_ratio * (correlation<T, kSigned>(s) - t * u) + bias_part;
   map.tau_out[out] = kTau ? sums.tau + own : own;
 }
 
