@@ -33,12 +33,23 @@ def markdown(run: dict[str, Any]) -> str:
 def brief(run: dict[str, Any]) -> str:
     """Return one table: a line per case, the library beside the floor and two peers."""
     machine = run["machine"]
+    # Only what was asked for.
+    columns = [
+        (heading, above, below)
+        for heading, above, below in (
+            ("time / floor", SUBJECT, FLOOR),
+            ("... with new memory", NEW_MEMORY, FLOOR),
+            ("against NumPy", "numpy", SUBJECT),
+            ("against neural-tangents", "neural-tangents", SUBJECT),
+        )
+        if any(ratios(result, above, below) for result in run["results"])
+    ]
+    headings = ["rows", "layers", "dtype", "time", *(heading for heading, _, _ in columns)]
     lines = [
         f"{machine['cpu']}, {run['threads']} threads, {run['date'][:10]}, commit {run['commit']}:",
         "",
-        "| rows | layers | dtype | time | time / floor | ... with new memory | against NumPy "
-        "| against neural-tangents |",
-        "|---|---|---|---|---|---|---|---|",
+        "| " + " | ".join(headings) + " |",
+        "|---" * len(headings) + "|",
     ]
     for result in run["results"]:
         case = result["case"]
@@ -48,9 +59,7 @@ def brief(run: dict[str, Any]) -> str:
             str(case["depth"]),
             result["dtype"],
             _time(float(np.median(seconds))),
-            _spread(ratios(result, SUBJECT, FLOOR)),
-            _spread(ratios(result, NEW_MEMORY, FLOOR)),
-            *(_spread(ratios(result, peer, SUBJECT)) for peer in ("numpy", "neural-tangents")),
+            *(_spread(ratios(result, above, below)) for _, above, below in columns),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     legend = (
