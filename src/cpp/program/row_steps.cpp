@@ -166,6 +166,9 @@ RowState step_row(const Op& op, const RowState& in, const RowState& in2, double*
     case OpKind::Product:
       return product_row(in, in2);
     case OpKind::Output:
+    case OpKind::Conv:  // of positions, which are no rows
+    case OpKind::Flatten:
+    case OpKind::GlobalPool:
       break;
   }
   return in;
