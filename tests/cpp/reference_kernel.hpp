@@ -176,6 +176,10 @@ inline std::vector<Pair> outputs(const ntkfast::Program& program, const Pair& in
       case OpKind::HermiteSeries:
       case OpKind::Table:
         throw std::logic_error("not written here: series and tables have references of their own");
+      case OpKind::Conv:
+      case OpKind::Flatten:
+      case OpKind::GlobalPool:
+        throw std::logic_error("not written here: images have a reference of their own");
     }
   }
   return result;
