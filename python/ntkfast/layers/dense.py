@@ -80,7 +80,11 @@ class Dense(Layer):
         object.__setattr__(self, "out_dim", out_dim)
         object.__setattr__(self, "trainable", flag("Dense(trainable=...)", self.trainable))
         choice("Dense(parameterization=...)", self.parameterization, ("ntk", "standard"))
-        s = _two_ratios(self.s) if self.parameterization == "standard" else (1.0, 1.0)
+        s = (
+            two_ratios("Dense(s=...)", self.s)
+            if self.parameterization == "standard"
+            else (1.0, 1.0)
+        )
         object.__setattr__(self, "s", s)
         if not (out_dim * s[1]).is_integer():
             raise ValueError(f"Dense(s=...): s[1] * out_dim must be a whole number, {got(self.s)}")
@@ -99,8 +103,8 @@ class Dense(Layer):
         return builder.dense(value, W_std, self.b_std or 0.0, self.trainable, self.out_dim)
 
 
-def _two_ratios(s: object) -> tuple[float, float]:
-    name = "Dense(s=...)"
+def two_ratios(name: str, s: object) -> tuple[float, float]:
+    """Return a pair of positive numbers, the s of standard parameterization."""
     if not isinstance(s, (tuple, list)) or len(s) != 2:
         raise TypeError(f"{name} must be a pair of positive numbers, {got(s)}")
     first, second = (finite_number(name, value) for value in s)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from .._validate import choice, finite_number, flag, got, whole_number
 from ..errors import ArchitectureError
 from .base import Layer
 from .branches import leaves
+from .dense import two_ratios
 
 if TYPE_CHECKING:
     from .._core import Builder
@@ -116,7 +116,7 @@ class Conv(_Spatial):
         object.__setattr__(self, "out_chan", out_chan)
         object.__setattr__(self, "trainable", flag("Conv(trainable=...)", self.trainable))
         choice("Conv(parameterization=...)", self.parameterization, ("ntk", "standard"))
-        s = _two_ratios(self.s) if self.parameterization == "standard" else (1.0, 1.0)
+        s = two_ratios("Conv(s=...)", self.s) if self.parameterization == "standard" else (1.0, 1.0)
         object.__setattr__(self, "s", s)
         if not (out_chan * s[1]).is_integer():
             raise ValueError(f"Conv(s=...): s[1] * out_chan must be a whole number, {got(self.s)}")
@@ -190,13 +190,3 @@ def _two_counts(name: str, value: object) -> tuple[int, int]:
         raise TypeError(f"{name} must be a pair of whole numbers (height, width), {got(value)}")
     height, width = (whole_number(name, each, minimum=1) for each in value)
     return height, width
-
-
-def _two_ratios(s: object) -> tuple[float, float]:
-    name = "Conv(s=...)"
-    if not isinstance(s, (tuple, list)) or len(s) != 2:
-        raise TypeError(f"{name} must be a pair of positive numbers, {got(s)}")
-    first, second = (finite_number(name, value) for value in s)
-    if not (0 < first < math.inf and 0 < second < math.inf):
-        raise ValueError(f"{name} must be a pair of positive numbers, {got(s)}")
-    return first, second

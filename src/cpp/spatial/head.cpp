@@ -15,10 +15,6 @@ bool is_activation(const Op& op) {
          op.kind == OpKind::Table;
 }
 
-bool is_readout(const Op& op) {
-  return op.kind == OpKind::Flatten || op.kind == OpKind::GlobalPool;
-}
-
 std::size_t at(int value) { return static_cast<std::size_t>(value); }
 
 }  // namespace

@@ -103,7 +103,7 @@ class ColumnWriter {
     for (std::size_t index = 0; index < program_.ops.size(); ++index) {
       const Op& op = program_.ops[index];
       if (op.kind == OpKind::Output || !plan_.on_maps(op)) continue;
-      if (op.kind == OpKind::Flatten || op.kind == OpKind::GlobalPool) {
+      if (is_readout(op)) {
         write(plan_.first_column(index), roots_[at(op.in)]);
       } else if (op.kind == OpKind::Conv) {
         convolve(op, plan_.first_column(index));

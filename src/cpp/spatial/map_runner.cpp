@@ -9,10 +9,6 @@
 namespace ntkfast::spatial {
 namespace {
 
-bool is_readout(const Op& op) {
-  return op.kind == OpKind::Flatten || op.kind == OpKind::GlobalPool;
-}
-
 std::size_t map_arrays(const Program& program) {
   return 2 * static_cast<std::size_t>(program.slots);
 }

@@ -10,10 +10,6 @@
 namespace ntkfast::spatial {
 namespace {
 
-bool reads_out_positions(const Op& op) {
-  return op.kind == OpKind::Flatten || op.kind == OpKind::GlobalPool;
-}
-
 int positions(const Grid& grid, std::size_t axis) { return axis == 0 ? grid.height : grid.width; }
 
 constexpr std::int64_t kLaneMultiple = 16;  // so that every map starts a cache line
@@ -62,7 +58,7 @@ void SpatialPlan::find_strides() {
     if (op.in2 >= 0 && stride_[static_cast<std::size_t>(op.in2)] != here) {
       throw ArchitectureError("branches that are joined must have equal strides");
     }
-    if (reads_out_positions(op)) {
+    if (is_readout(op)) {
       if (last[0] != 0 && last != here) {
         throw ArchitectureError(
             "all Flatten and global pools of a network must stand behind equal "
@@ -97,7 +93,7 @@ void SpatialPlan::find_columns() {
     first_column_.push_back(columns_.size());
     if (op.kind == OpKind::Output || !on_maps(op)) continue;
     if (op.kind == OpKind::Conv) columns_.push_back({index, 0, op.in, Edge::Zero});
-    if (reads_out_positions(op)) columns_.push_back({index, 0, op.in, Edge::Border});
+    if (is_readout(op)) columns_.push_back({index, 0, op.in, Edge::Border});
     const int count = op.kind == OpKind::Conv ? kConvColumns - 1 : column_count(op);
     for (int k = 0; k < count; ++k) {
       const int first = op.kind == OpKind::Conv ? 1 : 0;
@@ -109,7 +105,7 @@ void SpatialPlan::find_columns() {
 void SpatialPlan::find_offsets() {
   bool all = false;
   for (const Op& op : program_.ops) {
-    if (!reads_out_positions(op)) continue;
+    if (!is_readout(op)) continue;
     end_ = value(op.in).grid;
     all = all || op.kind == OpKind::GlobalPool;
   }

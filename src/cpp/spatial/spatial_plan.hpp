@@ -14,6 +14,11 @@
 
 namespace ntkfast::spatial {
 
+// Ops that turn values with positions into values without.
+inline bool is_readout(const Op& op) {
+  return op.kind == OpKind::Flatten || op.kind == OpKind::GlobalPool;
+}
+
 // Beyond the border of an image.
 enum class Edge : std::uint8_t {
   Zero,     // of roots, which weigh what a convolution reads
