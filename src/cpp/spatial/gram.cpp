@@ -281,22 +281,24 @@ void Engine<T>::run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bo
     }
   }
   const auto offsets = plan_.offsets().size();
-  const auto groups =
-      static_cast<std::size_t>(static_cast<std::int64_t>(tiles.size()) >= kManyTiles
-                                   ? 1
-                                   : std::min(static_cast<std::int64_t>(offsets), kOffsetGroups));
+  // Sums over parts of the offsets, added in one order: a pair of images has the same bits in every
+  // Gram, whether its parts are dealt to threads or not.
+  const auto groups = std::min(offsets, static_cast<std::size_t>(kOffsetGroups));
+  const auto dealt = static_cast<std::int64_t>(tiles.size()) >= kManyTiles ? 1 : groups;
   std::vector<std::vector<Sums>> sums(tiles.size(), std::vector<Sums>(groups));
   const auto unfinished = std::make_unique<std::atomic<std::size_t>[]>(tiles.size());
-  for (std::size_t t = 0; t < tiles.size(); ++t) unfinished[t] = groups;
-  Tasks tasks(static_cast<std::int64_t>(tiles.size() * groups), threads_, options_.monitor);
+  for (std::size_t t = 0; t < tiles.size(); ++t) unfinished[t] = dealt;
+  Tasks tasks(static_cast<std::int64_t>(tiles.size() * dealt), threads_, options_.monitor);
   tasks.run([&](int worker, std::int64_t index) {
-    const auto t = static_cast<std::size_t>(index) / groups,
-               g = static_cast<std::size_t>(index) % groups;
+    const auto t = static_cast<std::size_t>(index) / dealt,
+               part = static_cast<std::size_t>(index) % dealt;
     const Tile& tile = tiles[t];
-    Sums& own = sums[t][g];
-    own.resize(static_cast<std::size_t>(tile.rows * tile.cols) * readouts_);
-    add_offsets(tile, x, z, symmetric, offsets * g / groups, offsets * (g + 1) / groups, tasks,
-                worker, own);
+    for (std::size_t g = part; g < groups; g += dealt) {
+      Sums& own = sums[t][g];
+      own.resize(static_cast<std::size_t>(tile.rows * tile.cols) * readouts_);
+      add_offsets(tile, x, z, symmetric, offsets * g / groups, offsets * (g + 1) / groups, tasks,
+                  worker, own);
+    }
     if (unfinished[t].fetch_sub(1) != 1) return;
     Sums& total = sums[t][0];
     for (std::size_t k = 1; k < groups; ++k) {
