@@ -69,6 +69,9 @@ class ProgramBuilder {
   // is that of dense_standard(), empty for the NTK parameterization.
   int conv(int value, double weight_std, std::optional<double> bias_std, bool trainable,
            const SpatialWindow& window, int channels, std::optional<double> scale);
+  // Sums over windows of positions, or their means: over all of the window, or, with
+  // `normalize_edges`, over what of it lies inside of the image.
+  int pool(int value, bool mean, const SpatialWindow& window, bool normalize_edges);
   // Positions become channels.
   int flatten(int value);
   // Sum over all positions, or their mean.

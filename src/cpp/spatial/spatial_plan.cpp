@@ -20,6 +20,11 @@ SpatialPlan::SpatialPlan(const Program& program)
     : program_(program),
       with_ntk_(plan_steps(program, true)),
       without_ntk_(plan_steps(program, false)) {
+  for (const Op& op : program.ops) {
+    if (op.kind == OpKind::Pool) {
+      throw ArchitectureError(value(op.out).produced + ": pools that leave positions are not here");
+    }
+  }
   find_border();
   find_strides();
   find_columns();
