@@ -21,7 +21,7 @@ from ._validate import require_finite
 from .config import config, resolve_isa
 from .errors import KernelOverflowError
 from .layers.branches import leaves
-from .layers.spatial import has_positions
+from .layers.spatial import AvgPool, SumPool, has_positions
 
 if TYPE_CHECKING:
     from .network import Network
@@ -35,7 +35,6 @@ Progress = Callable[[int, int], None]
 _BLOCK_LANES = 2e10
 _SMALLEST, _LARGEST = 32, 1024
 _ROWS_EDGE = 2048  # rows are fast: a block of them is a matter of memory
-_POOLS: tuple[type, ...] = ()  # layers that divide a network into stages
 # What progress counts within a block, where several blocks are one computation.
 _PARTS = 1000
 
@@ -59,6 +58,10 @@ class Blocks(ABC):
     edge : int
         Rows and columns of a block. It depends on network and samples, never on the machine.
     threads : int
+    devices : tuple of int or None
+        CUDA devices, None being the CPU.
+    wrap : callable
+        From a NumPy array to one of the caller's kind.
     """
 
     x: Array
@@ -68,6 +71,7 @@ class Blocks(ABC):
     edge: int
     threads: int
     devices: tuple[int, ...] | None
+    wrap: Callable[[Any], Any]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -91,6 +95,10 @@ class Blocks(ABC):
     @abstractmethod
     def workspace(self, n: int, m: int | None, threads: int) -> int:
         """Return the bytes that `compute` takes beside inputs and results; m None: symmetric."""
+
+    def whole_workspace(self, n: int, m: int | None, threads: int) -> int:
+        """Return the same for a whole Gram in memory."""
+        return self.workspace(n, m, threads)
 
     @abstractmethod
     def identity(self) -> str:
@@ -191,6 +199,7 @@ class NetworkBlocks(Blocks):
         self.devices = resolve_devices(device, data.device)
         refuse_device(self.images, self.devices)
         self.x, self.z, self.nngp, self.ntk = data.x, data.z, nngp, ntk
+        self.wrap = data.wrap
         for name, array in (("X", data.x), ("Z", data.z)):  # now, not when its block comes
             if array is not None:
                 require_finite(name, array)
@@ -232,6 +241,10 @@ class NetworkBlocks(Blocks):
                 )
         return Kernels(K[0], T[0])
 
+    def own_diagonals(self, x: Array) -> Kernels:
+        """Return the kernels of each of some samples with itself."""
+        return self._net._diagonals(x, nngp=self.nngp, ntk=self.ntk, threads=self.threads)
+
     def workspace(self, n: int, m: int | None, threads: int) -> int:
         """Return the bytes that `compute` takes beside inputs and results."""
         sizes = (self.x.shape[1], self.dtype.itemsize, threads)
@@ -245,7 +258,7 @@ class NetworkBlocks(Blocks):
         """Return in how many parts pools divide the network."""
         if not self.images:
             return None
-        return 1 + sum(isinstance(layer, _POOLS) for layer in leaves(self._net.layers))
+        return 1 + sum(isinstance(layer, (AvgPool, SumPool)) for layer in leaves(self._net.layers))
 
     def method(self) -> str:
         """Return how a pair is computed, in words."""

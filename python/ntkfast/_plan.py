@@ -173,7 +173,7 @@ def make_plan(
         stages=blocks.stages(),
         entries_per_pair=entries,
         result_bytes=n * columns * itemsize * (nngp + ntk),
-        workspace_bytes=blocks.workspace(n, m, blocks.threads),
+        workspace_bytes=blocks.whole_workspace(n, m, blocks.threads),
         seconds=None if pace is None else pace.seconds(pairs, samples),
         seconds_per_pair=None if pace is None else pace.pair,
         seconds_per_sample=None if pace is None else pace.sample,
