@@ -17,7 +17,7 @@ from ._text import one_line
 from ._threads import resolve_threads
 from ._validate import choice, got, require_finite
 from .config import config, resolve_isa
-from .errors import DeviceError, KernelOverflowError
+from .errors import ArchitectureError, DeviceError, KernelOverflowError
 from .layers.spatial import has_positions
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def grams(
         return []
     with translated(nets, data):
         program = _program(nets, data, n_threads, isa)
-    _require_memory(program, data, len(nets) * (nngp + ntk), n_threads, on_cpu=index is None)
+        _require_memory(program, data, len(nets) * (nngp + ntk), n_threads, on_cpu=index is None)
     long = partial(_seconds, nets, data, nngp=nngp, ntk=ntk, threads=threads)
     with translated(nets, data), gram_progress(long) as progress:
         if index is None:
@@ -260,9 +260,11 @@ def workspace_bytes(
 
 @contextmanager
 def translated(nets: Sequence[Network], data: Prepared) -> Iterator[None]:
-    """Turn an overflow seen by the core, whose message says the row and the way out, into ours."""
+    """Turn errors of the core, whose messages say what to do, into ours."""
     try:
         yield
+    except _core.ArchitectureError as error:  # of images, whose size is known now
+        raise ArchitectureError(str(error)) from error
     except OverflowError as error:
         net = nets[0] if len(nets) == 1 else _overflowing(nets, data)
         text = one_line(net.layers)

@@ -125,6 +125,7 @@ int ProgramBuilder::add(Op op, Value value) {
   const bool moves = op.kind == OpKind::Conv || op.kind == OpKind::Pool ||
                      op.kind == OpKind::Flatten || op.kind == OpKind::GlobalPool;
   if (!moves) value.grid = at(op.in).grid;
+  value.pools = at(op.in).pools + (op.kind == OpKind::Pool ? 1 : 0);
   op.out = static_cast<int>(program_.values.size());
   program_.ops.push_back(op);
   program_.values.push_back(std::move(value));

@@ -39,6 +39,7 @@ struct Value {
   std::vector<int> sources;
   int width;          // channels, or one of the two below
   Grid grid = {};     // kAnyWidth on both sides where the size is not known yet
+  int pools = 0;      // that leave positions, before it
   int slot = -1;      // buffer of the pairs of this value, shared with what LayerNorm makes of it
   int row_slot = -1;  // buffer of its rows
 };

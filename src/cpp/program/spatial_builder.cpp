@@ -53,7 +53,14 @@ void ProgramBuilder::require_positions(const std::string& name, const Value& in,
 
 void ProgramBuilder::require_one_grid(const std::string& name, const Value& a,
                                       const Value& b) const {
-  if (a.grid == b.grid) return;
+  if (a.grid == b.grid) {
+    if (a.pools == b.pools || !a.grid.has_positions()) return;
+    throw ArchitectureError(name + " joins " + a.produced + " behind " + std::to_string(a.pools) +
+                            " pools and " + b.produced + " behind " + std::to_string(b.pools) +
+                            ": pools are where positions of one image first meet others, and "
+                            "branches have to do that together. Put AvgPool((1, 1)), which "
+                            "changes nothing, into the one with fewer");
+  }
   const auto text = [](const Grid& grid) {
     return grid.has_positions() ? std::to_string(grid.height) + " x " + std::to_string(grid.width)
                                 : "no";
