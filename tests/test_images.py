@@ -17,6 +17,8 @@ from oracle.reference import FOLDER
 
 CASES = [
     "conv1d_gap",
+    "conv_avgpool_flatten",
+    "conv_avgpool_gap",
     "conv_circular_flatten",
     "conv_circular_gap",
     "conv_conv1x1",
@@ -30,6 +32,7 @@ CASES = [
     "conv_strided_same",
     "conv_strided_same_gap",
     "conv_strided_valid_gap",
+    "conv_sumpool_same",
     "conv_valid_flatten",
     "conv_valid_gap",
 ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, errors, layers, models
 from ._elsewhere import HINTS
+from ._flips import FlipAverage
 from ._gram import Kernels, kernels_of
 from ._text import from_text
 from .config import config
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = _core.build_info()["version"]
 
 __all__ = [
+    "FlipAverage",
     "Kernels",
     "Network",
     "compare",

@@ -17,13 +17,22 @@ from ._text import one_line
 from ._threads import resolve_threads
 from ._validate import choice, got, require_finite
 from .config import config, resolve_isa
-from .errors import DeviceError, KernelOverflowError
+from .errors import ArchitectureError, DeviceError, KernelOverflowError
 from .layers.spatial import has_positions
 
 if TYPE_CHECKING:
     from .network import Network
 
-__all__ = ["Kernels", "diagonals", "grams", "kernels_of", "translated"]
+__all__ = [
+    "Kernels",
+    "diagonals",
+    "grams",
+    "kernels_of",
+    "prepared",
+    "refuse_device",
+    "translated",
+    "workspace_bytes",
+]
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -149,18 +158,18 @@ def grams(
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
     images = any(has_positions(net.layers) for net in nets)
-    data = _prepared(X, Z, images)
+    data = prepared(X, Z, images)
     index = resolve_devices(device, data.device)
-    if images and index is not None:
-        raise DeviceError('kernels of images are computed on the CPU only: pass device="cpu"')
+    refuse_device(images, index)
     if resident and index is not None:
         data = data._replace(wrap=partial(to_cupy, index[0]), device=index[0])
     if not nets:
         return []
     with translated(nets, data):
         program = _program(nets, data, n_threads, isa)
-    _require_memory(program, data, len(nets) * (nngp + ntk), n_threads, on_cpu=index is None)
-    with translated(nets, data), gram_progress() as progress:
+        _require_memory(program, data, len(nets) * (nngp + ntk), n_threads, on_cpu=index is None)
+    long = partial(_seconds, nets, data, nngp=nngp, ntk=ntk, threads=threads)
+    with translated(nets, data), gram_progress(long) as progress:
         if index is None:
             reuse = config.reuse_memory
             K, T = _core.gram(program, data.x, data.z, nngp, ntk, n_threads, isa, reuse, progress)
@@ -175,14 +184,31 @@ def diagonals(
     """Return the diagonals of the kernels of X with itself, in O(n)."""
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
-    data = _prepared(X, None, any(has_positions(net.layers) for net in nets))
+    data = prepared(X, None, any(has_positions(net.layers) for net in nets))
     with translated(nets, data):
         program = _program(nets, data, n_threads, isa, pairs=False)
         K, T = _core.diag(program, data.x, nngp, ntk, n_threads, isa)
     return [Kernels(data.wrap(k), data.wrap(t)) for k, t in zip(K, T, strict=True)]
 
 
-def _prepared(X: Any, Z: Any, images: bool) -> Prepared:
+def _seconds(nets: Sequence[Network], data: Prepared, **options: Any) -> float | None:
+    """Return how long one network takes with many images, from a measurement; else None."""
+    if data.x.ndim == 2 or len(nets) > 1:
+        return None
+    from ._blocks import NetworkBlocks
+    from ._plan import long_seconds
+
+    return long_seconds(NetworkBlocks(nets[0], data.x, data.z, **options, device="cpu"))
+
+
+def refuse_device(images: bool, devices: tuple[int, ...] | None) -> None:
+    """Raise DeviceError where images are to be computed on a CUDA device."""
+    if images and devices is not None:
+        raise DeviceError('kernels of images are computed on the CPU only: pass device="cpu"')
+
+
+def prepared(X: Any, Z: Any, images: bool) -> Prepared:
+    """Check samples and convert them for the core."""
     data = prepare(X, Z, images=images)
     if images:  # rows are checked while their norms are taken
         for name, array in (("X", data.x), ("Z", data.z)):
@@ -202,14 +228,11 @@ def _require_memory(
 ) -> None:
     """Refuse what would not fit in host memory; a device looks after its own."""
     n, d = data.x.shape[:2]
-    m = n if data.z is None else data.z.shape[0]
+    other = None if data.z is None else len(data.z)
+    m = n if other is None else other
     itemsize = data.x.dtype.itemsize
-    if data.x.ndim == 4:
-        workspace = _core.spatial_cost(program, n, m, itemsize, threads)[2]
-    elif on_cpu:
-        workspace = _core.workspace_bytes(program, n, m, d, itemsize, threads)
-    else:
-        workspace = _core.device_job_bytes(program, n, 0 if data.z is None else m, d, itemsize)
+    images = data.x.ndim > 2
+    workspace = workspace_bytes(program, n, other, d, itemsize, threads, images, on_cpu)
     _memory.require(
         outputs * n * m * itemsize if data.device is None else 0,
         workspace,
@@ -217,11 +240,31 @@ def _require_memory(
     )
 
 
+def workspace_bytes(
+    program: _core.Program,
+    n: int,
+    m: int | None,
+    d: int,
+    itemsize: int,
+    threads: int,
+    images: bool,
+    on_cpu: bool,
+) -> int:
+    """Return the bytes of host memory beside inputs and results; m None: a symmetric Gram."""
+    if images:
+        return _core.spatial_cost(program, n, n if m is None else m, itemsize, threads)[2]
+    if on_cpu:
+        return _core.workspace_bytes(program, n, n if m is None else m, d, itemsize, threads)
+    return _core.device_job_bytes(program, n, m or 0, d, itemsize)
+
+
 @contextmanager
 def translated(nets: Sequence[Network], data: Prepared) -> Iterator[None]:
-    """Turn an overflow seen by the core, whose message says the row and the way out, into ours."""
+    """Turn errors of the core, whose messages say what to do, into ours."""
     try:
         yield
+    except _core.ArchitectureError as error:  # of images, whose size is known now
+        raise ArchitectureError(str(error)) from error
     except OverflowError as error:
         net = nets[0] if len(nets) == 1 else _overflowing(nets, data)
         text = one_line(net.layers)

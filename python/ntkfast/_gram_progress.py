@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ._duration import duration
 from .config import config
 
 __all__ = ["gram_progress"]
@@ -15,8 +16,13 @@ _PATIENCE = 0.5  # seconds before a bar appears: shorter work needs none
 
 
 @contextmanager
-def gram_progress() -> Iterator[Callable[[int, int], None] | None]:
-    """Yield what the core is to call with (done, total), or None."""
+def gram_progress(
+    estimate: Callable[[], float | None] | None = None,
+) -> Iterator[Callable[[int, int], None] | None]:
+    """Yield what the core is to call with (done, total), or None.
+
+    `estimate` gives the seconds of a long computation; it is asked where a bar can be seen.
+    """
     setting = config.progress
     if setting is None:
         setting = sys.stderr is not None and sys.stderr.isatty()
@@ -30,7 +36,9 @@ def gram_progress() -> Iterator[Callable[[int, int], None] | None]:
 
         console = Console(file=sys.stderr, force_terminal=True)
         with Progress(console=console, transient=True, disable=True) as bar:
-            task = bar.add_task("kernel")
+            seconds = None if estimate is None else estimate()
+            text = "kernel" if seconds is None else f"kernel, about {duration(seconds)}"
+            task = bar.add_task(text)
             start = time.monotonic()
 
             def update(done: int, total: int) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ._image_models import cntk, myrtle
 from ._validate import finite_number, got, known, whole_number
 from .layers import LAYERS, Activation, Dense, Layer, Relu
 from .network import Network, serial
 
-__all__ = ["arora", "mlp"]
+__all__ = ["arora", "cntk", "mlp", "myrtle"]
 
 
 def mlp(

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from . import _core, _variants, serialization
 from ._arrays import prepare
 from ._gram import Kernels, diagonals, grams, kernels_of, translated
+from ._kernel_function import KernelFunction
 from ._lowering import compile_program, flatten
 from ._resolution import Approximation, approximations, program_for
 from ._text import to_text
 from ._threads import resolve_threads
-from ._validate import choice, whole_number
+from ._validate import whole_number
 from .config import resolve_isa
 from .layers import Layer
 from .layers.spatial import refuse_positions
 
 if TYPE_CHECKING:
+    from ._blocks import NetworkBlocks
     from ._summary import Summary
-    from .operator import KernelOperator
 
 __all__ = ["Kernels", "Network", "repeat", "serial"]
 
-Devices: TypeAlias = str | tuple[str, ...] | list[str] | None
-
 
 @dataclass(frozen=True, repr=False)
-class Network:
+class Network(KernelFunction):
     """A sequence of layers, with its infinite-width kernels; made by `serial`.
 
     Immutable, hashable and compared by its layers; pickles and prints as them.
@@ -88,125 +87,6 @@ class Network:
         {'type': 'serial', 'layers': [{'type': 'Identity'}]}
         """
         return serialization.to_dict(self)
-
-    def ntk(
-        self, X: Any, Z: Any = None, *, threads: int | None = None, device: Devices = None
-    ) -> Any:
-        """Return the neural tangent kernel.
-
-        Parameters
-        ----------
-        X : array, shape (n, d)
-            Samples in rows.
-        Z : array, shape (m, d), optional
-            Without it the kernel of X with itself, exactly symmetric. With it a cross kernel, even
-            where Z equals X.
-        threads : int, optional
-            Number of threads for this call.
-        device : {"auto", "cpu", "cuda", "cuda:<number>", "cuda:all"} or tuple of them, optional
-            Where to compute, for this call, as in `ntkfast.config`; "auto" is where X is.
-
-        Returns
-        -------
-        array, shape (n, n) or (n, m)
-            Same kind of array as X.
-
-        Raises
-        ------
-        TypeError, ValueError, DeviceError, MemoryBudgetError
-            As the class says.
-
-        Examples
-        --------
-        It is a kernel function for scikit-learn:
-
-        >>> import ntkfast as nk
-        >>> from sklearn.svm import SVC
-        >>> X, y = [[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]], [1, 1, 0, 0]
-        >>> SVC(kernel=nk.mlp(1, b_std=1.0).ntk, C=1e6).fit(X, y).predict(X).tolist()
-        [1, 1, 0, 0]
-        """
-        return self._gram(X, Z, nngp=False, ntk=True, threads=threads, device=device).ntk
-
-    def nngp(
-        self, X: Any, Z: Any = None, *, threads: int | None = None, device: Devices = None
-    ) -> Any:
-        """Return the covariance of the network's output at initialisation.
-
-        Parameters, result and errors are those of `ntk`.
-
-        Examples
-        --------
-        >>> import ntkfast as nk
-        >>> nk.serial(nk.Dense(b_std=0.5)).nngp([[2.0], [1.0]])
-        array([[4.25, 2.25],
-               [2.25, 1.25]])
-        """
-        return self._gram(X, Z, nngp=True, ntk=False, threads=threads, device=device).nngp
-
-    def kernels(
-        self, X: Any, Z: Any = None, *, threads: int | None = None, device: Devices = None
-    ) -> Kernels:
-        """Return both kernels, computed in one pass.
-
-        Parameters and errors are those of `ntk`.
-
-        Returns
-        -------
-        Kernels
-            Named tuple ``(nngp, ntk)``.
-
-        Examples
-        --------
-        >>> import ntkfast as nk
-        >>> k = nk.serial(nk.Dense(), nk.Erf(), nk.Dense()).kernels([[0.5], [2.0]])
-        >>> k.ntk.shape, bool((k.ntk >= k.nngp).all())
-        ((2, 2), True)
-        """
-        return self._gram(X, Z, nngp=True, ntk=True, threads=threads, device=device)
-
-    def operator(
-        self,
-        X: Any,
-        Z: Any = None,
-        *,
-        kind: str = "ntk",
-        threads: int | None = None,
-        device: Devices = None,
-        precision: str | None = None,
-    ) -> KernelOperator:
-        """Return a kernel as a linear operator: ``A @ V`` without the matrix.
-
-        Parameters
-        ----------
-        X, Z, threads, device
-            As for `ntk`; X and Z are read again in every product and must not be changed.
-        kind : {"ntk", "nngp"}, default "ntk"
-            Which kernel.
-        precision : {"ieee", "tf32x3", "tf32"}, optional
-            Instead of ``config.precision``, on a CUDA device.
-
-        Returns
-        -------
-        KernelOperator, shape (n, n) or (n, m)
-            A `scipy.sparse.linalg.LinearOperator`.
-
-        Raises
-        ------
-        TypeError, ValueError, DeviceError, MemoryBudgetError
-            As the class says; the memory is that of a product. ArchitectureError for images.
-
-        Examples
-        --------
-        >>> import ntkfast as nk
-        >>> (nk.mlp(1).operator([[1.0, 0.0], [0.0, 1.0]]) @ [1.0, 1.0]).round(6)
-        array([1.159155, 1.159155])
-        """
-        from .operator import KernelOperator
-
-        return KernelOperator(
-            self, X, Z, kind=kind, threads=threads, device=device, precision=precision
-        )
 
     def summary(self, q: float = 1.0) -> Summary:
         """Return a table of what every layer does to a signal.
@@ -328,39 +208,6 @@ class Network:
         """  # noqa: E501
         return kernels_of(self.variants(depths, fixed), X, Z, kind=kind, threads=threads)
 
-    def diag(self, X: Any, kind: str = "ntk", *, threads: int | None = None) -> Any:
-        """Return the diagonal of the kernel of X with itself, in O(n d).
-
-        Parameters
-        ----------
-        X : array, shape (n, d)
-            Samples in rows.
-        kind : {"ntk", "nngp", "both"}, default "ntk"
-            Which kernel; "both" gives `Kernels`.
-        threads : int, optional
-            Number of threads for this call.
-
-        Returns
-        -------
-        array, shape (n,), or Kernels of two such arrays
-            Equal to the diagonal of `ntk` or `nngp`.
-
-        Raises
-        ------
-        TypeError, ValueError, DeviceError
-            As the class says.
-
-        Examples
-        --------
-        >>> import ntkfast as nk
-        >>> nk.models.arora(3).diag([[0.6, 0.8], [0.0, 1.0]]).round(12)
-        array([4., 4.])
-        """
-        choice("kind", kind, ("ntk", "nngp", "both"))
-        wanted = {"nngp": kind != "ntk", "ntk": kind != "nngp"}
-        result = diagonals([self], X, **wanted, threads=threads)[0]
-        return result if kind == "both" else getattr(result, kind)
-
     def conditioning(self, X: Any, *, threads: int | None = None) -> float:
         """Return the factor by which the layers can amplify rounding errors, at least 1.
 
@@ -438,6 +285,14 @@ class Network:
 
     def _gram(self, X: Any, Z: Any, **options: Any) -> Kernels:
         return grams([self], X, Z, **options)[0]
+
+    def _blocks(self, X: Any, Z: Any, **options: Any) -> NetworkBlocks:
+        from ._blocks import NetworkBlocks
+
+        return NetworkBlocks(self, X, Z, **options)
+
+    def _diagonals(self, X: Any, **options: Any) -> Kernels:
+        return diagonals([self], X, **options)[0]
 
 
 def serial(*layers: Layer | Network) -> Network:

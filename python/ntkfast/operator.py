@@ -10,17 +10,20 @@ from scipy.sparse.linalg import LinearOperator
 
 from . import _core, _memory
 from ._arrays import prepare
+from ._block_product import BlockProduct
 from ._device import DeviceOperator, resolve_devices
 from ._gram import translated
 from ._gram_progress import gram_progress
+from ._kernel_function import Devices
 from ._resolution import program_for
 from ._threads import resolve_threads
 from ._validate import choice
 from .config import resolve_isa
-from .layers.spatial import refuse_positions
+from .layers.spatial import has_positions
+from .network import Network
 
 if TYPE_CHECKING:
-    from .network import Network
+    from ._kernel_function import KernelFunction
 
 __all__ = ["KernelOperator"]
 
@@ -53,6 +56,7 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
     Tiles are added as integers, multiples of ``2**-60 sqrt(K_ii) sum_j sqrt(K_jj) |V_j|``: the
     result has the same bits for every number of threads, and float32 loses nothing between tiles.
     It differs from ``net.ntk(X) @ V`` by rounding. The result has the common dtype of kernel and V.
+    Of images the entries are those of ``net.ntk(X)`` bit for bit, and products are in float64.
 
     Examples
     --------
@@ -69,31 +73,45 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
 
     def __init__(
         self,
-        net: Network,
+        net: KernelFunction,
         X: Any,
         Z: Any = None,
         *,
         kind: str = "ntk",
         threads: int | None = None,
-        device: str | tuple[str, ...] | list[str] | None = None,
+        device: Devices = None,
         precision: str | None = None,
     ) -> None:
         self.kind = choice("kind", kind, ("ntk", "nngp"))
-        refuse_positions("operator()", net.layers)
         self._net = net
         self._threads = resolve_threads(threads)
-        self._data = data = prepare(X, Z)
+        self._engine: _core.FloatOperator | DeviceOperator | BlockProduct
+        self._by_blocks: BlockProduct | None = None
+        if isinstance(net, Network) and not has_positions(net.layers):
+            self._read_rows(net, X, Z, device, precision)
+        else:
+            wanted = {"nngp": self.kind == "nngp", "ntk": self.kind == "ntk"}
+            blocks = net._blocks(X, Z, **wanted, threads=self._threads, device=device)
+            self._x, self._z = blocks.x, blocks.z
+            self._engine = self._by_blocks = BlockProduct(blocks)
+            self._require_memory(1)
+        super().__init__(
+            self._x.dtype, (len(self._x), len(self._x if self._z is None else self._z))
+        )
+
+    def _read_rows(
+        self, net: Network, X: Any, Z: Any, device: Devices, precision: str | None
+    ) -> None:
+        data = prepare(X, Z)
+        self._x, self._z = data.x, data.z
         isa = resolve_isa()
         devices = resolve_devices(device, data.device)
-        n = len(data.x)
-        m = n if data.z is None else len(data.z)
         with translated([net], data):
             self._program = program_for([net.layers], data.x, data.z, self._threads, isa)
         self._on_cpu = devices is None
         self._require_memory(1)
         ntk = self.kind == "ntk"
         make = _core.DoubleOperator if data.x.dtype == np.float64 else _core.FloatOperator
-        self._engine: _core.FloatOperator | DeviceOperator
         with translated([net], data):
             if devices is None:
                 self._engine = make(self._program, data.x, data.z, ntk, self._threads, isa)
@@ -101,7 +119,6 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
                 self._engine = DeviceOperator(
                     self._program, data, ntk, self._threads, isa, devices, precision
                 )
-        super().__init__(data.x.dtype, (n, m))
 
     def diagonal(self) -> NDArray[Any]:
         """Return the diagonal of the kernel of X with itself, in O(n d).
@@ -124,7 +141,7 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
         """
         if not self._symmetric:
             raise ValueError("a cross kernel (Z was given) has no diagonal")
-        found: NDArray[Any] = self._net.diag(self._data.x, self.kind, threads=self._threads)
+        found: NDArray[Any] = self._net.diag(self._x, self.kind, threads=self._threads)
         return found
 
     def _matmat(self, V: NDArray[Any]) -> NDArray[Any]:
@@ -148,7 +165,7 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
 
     @property
     def _symmetric(self) -> bool:
-        return self._data.z is None
+        return self._z is None
 
     def _product(self, V: Any, *, transposed: bool) -> NDArray[Any]:
         given = np.asarray(V)
@@ -161,15 +178,15 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
         return np.asarray(result).astype(np.result_type(self.dtype, given.dtype), copy=False)
 
     def _require_memory(self, count: int) -> None:
-        x, z = self._data.x, self._data.z
-        n, d = x.shape
-        m, own = (0, n) if z is None else (len(z), len(z))
-        if self._on_cpu:
-            workspace = _core.operator_bytes(
-                self._program, n, m, d, x.dtype.itemsize, self._threads, count
-            )
+        n, m = len(self._x), 0 if self._z is None else len(self._z)
+        own = n if self._z is None else m
+        sizes = (n, m, self._x.shape[1], self._x.dtype.itemsize)
+        if self._by_blocks is not None:
+            workspace = self._by_blocks.workspace(count)
+        elif self._on_cpu:
+            workspace = _core.operator_bytes(self._program, *sizes, self._threads, count)
         else:
-            workspace = _core.device_job_bytes(self._program, n, m, d, x.dtype.itemsize)
+            workspace = _core.device_job_bytes(self._program, *sizes)
             workspace += (n + own) * count * 16
         # The result, and the vectors where they have to be converted.
         what = f"the product of a kernel of shape ({n}, {own}) with {count} vectors"

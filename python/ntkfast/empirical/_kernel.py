@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._gram_progress import gram_progress
+from .._store import Store, fingerprint
 from .._validate import choice, whole_number
 from ..config import config
 from . import _contract
@@ -19,7 +20,6 @@ from ._plan import METHODS, Plan, make
 from ._report import Report
 from ._samples import Samples
 from ._sources import ModuleSource, Served
-from ._store import Store, fingerprint
 from ._torch import torch
 
 __all__ = ["explain", "ntk"]
@@ -28,6 +28,8 @@ MODES = ("full", "trace", "diagonal")
 
 # Seconds between two notes of what a file holds.
 _NOTED = 5.0
+# What an unfinished kernel in a file must have in common with the call.
+_DECIDES = "module, parameters, data, outputs or dtype"
 
 
 def ntk(
@@ -226,7 +228,7 @@ class _Task:
             outputs = self._model(filled.rows(0, 1)).shape[1]
         kernel = np.zeros(self._shape(outputs), self._dtype)
         if path is not None:  # a memory map cannot be empty
-            np.save(Store(path, "").path, kernel)
+            np.save(Store(path, "", _DECIDES).path, kernel)
         return kernel
 
     def plan(self, in_file: bool = False) -> Plan:
@@ -250,7 +252,7 @@ class _Task:
             with gram_progress() as progress:
                 self._fill(kernel, plan, 0, progress or _quiet)
             return kernel
-        store = Store(path, fingerprint(self._identity()))
+        store = Store(path, fingerprint(self._identity()), _DECIDES)
         plan = self.plan(in_file=True)
         if store.continued is not None:
             plan = _as_recorded(plan, store.continued["plan"])

@@ -15,7 +15,7 @@ from .dense import two_ratios
 if TYPE_CHECKING:
     from .._core import Builder
 
-__all__ = ["Conv", "Flatten", "GlobalAvgPool", "GlobalSumPool"]
+__all__ = ["AvgPool", "Conv", "Flatten", "GlobalAvgPool", "GlobalSumPool", "SumPool"]
 
 PADDINGS = ("VALID", "SAME", "CIRCULAR")
 
@@ -134,6 +134,98 @@ class Conv(_Spatial):
             int(self.out_chan * self.s[1]),
             self.s[0] if standard else None,
         )
+
+
+@dataclass(frozen=True, repr=False)
+class _Pool(_Spatial):
+    """Base of pools that leave positions."""
+
+    window_shape: tuple[int, int]
+    strides: tuple[int, int] | None = None
+    padding: str = "VALID"
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        shape = _two_counts(f"{name}(window_shape=...)", self.window_shape)
+        object.__setattr__(self, "window_shape", shape)
+        if self.strides is not None:
+            strides = _two_counts(f"{name}(strides=...)", self.strides)
+            object.__setattr__(self, "strides", strides)
+        choice(f"{name}(padding=...)", self.padding, PADDINGS)
+
+    def _append(self, builder: Builder, value: int, mean: bool, normalize_edges: bool) -> int:
+        strides = self.strides or (1, 1)
+        return builder.pool(value, mean, self.window_shape, strides, self.padding, normalize_edges)
+
+
+@dataclass(frozen=True, repr=False)
+class AvgPool(_Pool):
+    """Mean over windows: K becomes the mean of K(p + o, p' + o') over all pairs o, o' of taps.
+
+    Local average pooling of radius c (Li et al. 2019), which stands for random crops, is
+    ``AvgPool((2 * c + 1, 2 * c + 1), padding="SAME")`` in front of `Flatten`.
+
+    Parameters
+    ----------
+    window_shape : pair of int
+        Height and width of the window.
+    strides : pair of int, optional
+        Steps between the positions of the result; (1, 1) by default.
+    padding : {"VALID", "SAME", "CIRCULAR"}, default "VALID"
+        As in `Conv`.
+    normalize_edges : bool, default False
+        With "SAME" padding, divide by the number of taps inside of the image, not by that of all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or is out of range.
+
+    References
+    ----------
+    Z. Li et al., "Enhanced convolutional neural tangent kernels", 2019.
+
+    Examples
+    --------
+    >>> import ntkfast as nk
+    >>> nk.serial(nk.Conv((3, 3)), nk.Relu(), nk.AvgPool((2, 2), (2, 2)), nk.Flatten())
+    serial(Conv(filter_shape=(3, 3)), Relu(), AvgPool(window_shape=(2, 2), strides=(2, 2)), Flatten())
+    """  # noqa: E501
+
+    normalize_edges: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        edges = flag("AvgPool(normalize_edges=...)", self.normalize_edges)
+        object.__setattr__(self, "normalize_edges", edges)
+
+    def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
+        return self._append(builder, value, True, self.normalize_edges)
+
+
+@dataclass(frozen=True, repr=False)
+class SumPool(_Pool):
+    """Sum over windows: K becomes the sum of K(p + o, p' + o') over all pairs o, o' of taps.
+
+    Parameters
+    ----------
+    window_shape, strides, padding
+        As in `AvgPool`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or is out of range.
+
+    Examples
+    --------
+    >>> import ntkfast as nk
+    >>> nk.SumPool((2, 2), padding="SAME")
+    SumPool(window_shape=(2, 2), padding='SAME')
+    """
+
+    def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
+        return self._append(builder, value, False, False)
 
 
 @dataclass(frozen=True, repr=False)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ._memory import size_text
 
 __all__ = ["Store", "fingerprint"]
 
@@ -33,6 +37,8 @@ class Store:
     path : str or path
     fingerprint : str
         Of everything that decides the kernel.
+    decides : str
+        In words what that is.
 
     Raises
     ------
@@ -40,9 +46,11 @@ class Store:
         If there is a file without a record.
     ValueError
         If the record is that of another computation.
+    OSError
+        If the disk has not enough room, before the computation starts.
     """
 
-    def __init__(self, path: Any, fingerprint: str) -> None:
+    def __init__(self, path: Any, fingerprint: str, decides: str) -> None:
         self.path = Path(path)
         if self.path.suffix != ".npy":
             raise ValueError(f"out must be the name of a .npy file, got {str(path)!r}")
@@ -53,8 +61,8 @@ class Store:
             self.continued = json.loads(self._record.read_text(encoding="utf-8"))
             if self.continued["fingerprint"] != fingerprint:
                 raise ValueError(
-                    f"{self.path} holds the unfinished kernel of another computation (module, "
-                    f"parameters, data, outputs or dtype differ): remove it and {self._record.name}"
+                    f"{self.path} holds the unfinished kernel of another computation "
+                    f"({decides} differ): remove it and {self._record.name}"
                 )
             if not self.path.exists():
                 self.continued = None
@@ -70,9 +78,31 @@ class Store:
             array = np.load(self.path, mmap_mode="r+")
             return array, int(self.continued["done"])
         self._own.update(plan=plan, done=0)
-        array = np.lib.format.open_memmap(self.path, mode="w+", dtype=dtype, shape=shape)
+        array = self._made(shape, dtype)
         self._write()
         return array, 0
+
+    def _made(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """Return the new file with its room: a disk that is full later would end the process."""
+        needed = int(np.prod(shape, dtype=np.float64)) * np.dtype(dtype).itemsize
+        free = shutil.disk_usage(self.path.absolute().parent).free
+        if needed > free:
+            raise OSError(
+                errno.ENOSPC,
+                f"the kernel takes {size_text(needed)}, and the disk has {size_text(free)} left",
+                str(self.path),
+            )
+        array = np.lib.format.open_memmap(self.path, mode="w+", dtype=dtype, shape=shape)
+        if hasattr(os, "posix_fallocate"):
+            with self.path.open("r+b") as file:
+                try:
+                    os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:  # a file system that cannot reserve
+                        return array
+                    self.path.unlink()
+                    raise
+        return array
 
     def note(self, array: Any, done: int) -> None:
         """Make sure that the steps so far are on the disk, then say so in the record."""
