@@ -18,7 +18,7 @@ from ._threads import resolve_threads
 from ._validate import choice, got, require_finite
 from .config import config, resolve_isa
 from .errors import DeviceError, KernelOverflowError
-from .layers.spatial import has_positions
+from .layers.spatial import positions
 
 if TYPE_CHECKING:
     from .network import Network
@@ -148,10 +148,9 @@ def grams(
     """
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
-    images = any(has_positions(net.layers) for net in nets)
-    data = _prepared(X, Z, images)
+    data = _prepared(nets, X, Z)
     index = resolve_devices(device, data.device)
-    if images and index is not None:
+    if data.x.ndim == 4 and index is not None:
         raise DeviceError('kernels of images are computed on the CPU only: pass device="cpu"')
     if resident and index is not None:
         data = data._replace(wrap=partial(to_cupy, index[0]), device=index[0])
@@ -175,16 +174,16 @@ def diagonals(
     """Return the diagonals of the kernels of X with itself, in O(n)."""
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
-    data = _prepared(X, None, any(has_positions(net.layers) for net in nets))
+    data = _prepared(nets, X, None)
     with translated(nets, data):
         program = _program(nets, data, n_threads, isa, pairs=False)
         K, T = _core.diag(program, data.x, nngp, ntk, n_threads, isa)
     return [Kernels(data.wrap(k), data.wrap(t)) for k, t in zip(K, T, strict=True)]
 
 
-def _prepared(X: Any, Z: Any, images: bool) -> Prepared:
-    data = prepare(X, Z, images=images)
-    if images:  # rows are checked while their norms are taken
+def _prepared(nets: Sequence[Network], X: Any, Z: Any) -> Prepared:
+    data = prepare(X, Z, positions=positions([net.layers for net in nets]))
+    if data.x.ndim == 4:  # rows are checked while their norms are taken
         for name, array in (("X", data.x), ("Z", data.z)):
             if array is not None:
                 require_finite(name, array)

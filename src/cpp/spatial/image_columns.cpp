@@ -98,6 +98,8 @@ class ColumnWriter {
         argument_(argument),
         roots_(program_.values.size()) {}
 
+  const Roots& roots(int value) const { return roots_[at(value)]; }
+
   void run(const T* image) {
     read_pixels(image);
     for (std::size_t index = 0; index < program_.ops.size(); ++index) {
@@ -205,29 +207,29 @@ class ColumnWriter {
   std::vector<Roots> roots_;
 };
 
+// Where each column starts; returns the size of all.
+std::int64_t layout_columns(const SpatialPlan& plan, std::vector<std::int64_t>& first) {
+  std::int64_t size = 0;
+  for (const ColumnPlan& column : plan.columns()) {
+    first.push_back(size);
+    size += Frame(plan.program().values[at(column.value)].grid, plan.border()).count();
+  }
+  return size + cpu::kCopySlack;
+}
+
 }  // namespace
 
 template <class T>
 ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const T* image, std::int64_t number,
                               const char* argument) {
-  std::int64_t size = 0;
-  for (const ColumnPlan& column : plan.columns()) {
-    const Grid& grid = plan.program().values[at(column.value)].grid;
-    first_.push_back(size);
-    size += Frame(grid, plan.border()).count();
-  }
-  data_.resize(static_cast<std::size_t>(size + cpu::kCopySlack));
+  data_.resize(static_cast<std::size_t>(layout_columns(plan, first_)));
   ColumnWriter<T>(plan, first_, data_.data(), number, argument).run(image);
 }
 
 template <class T>
 std::int64_t ImageColumns<T>::bytes(const SpatialPlan& plan) {
-  std::int64_t size = cpu::kCopySlack;
-  for (const ColumnPlan& column : plan.columns()) {
-    const Grid& grid = plan.program().values[static_cast<std::size_t>(column.value)].grid;
-    size += Frame(grid, plan.border()).count();
-  }
-  return size * static_cast<std::int64_t>(sizeof(T));
+  std::vector<std::int64_t> first;
+  return layout_columns(plan, first) * static_cast<std::int64_t>(sizeof(T));
 }
 
 template <class T>
@@ -274,7 +276,21 @@ void ImageColumns<T>::copy_circular(const SpatialPlan& plan, const ColumnPlan& c
             column.edge == Edge::Nearest ? lanes[used - 1] : T(0));
 }
 
+template <class T>
+std::vector<double> position_roots(const SpatialPlan& plan, const T* image, int value,
+                                   std::int64_t number, const char* argument) {
+  std::vector<std::int64_t> first;
+  std::vector<T> data(static_cast<std::size_t>(layout_columns(plan, first)));
+  ColumnWriter<T> writer(plan, first, data.data(), number, argument);
+  writer.run(image);
+  return writer.roots(value);
+}
+
 template class ImageColumns<float>;
 template class ImageColumns<double>;
+template std::vector<double> position_roots(const SpatialPlan&, const float*, int, std::int64_t,
+                                            const char*);
+template std::vector<double> position_roots(const SpatialPlan&, const double*, int, std::int64_t,
+                                            const char*);
 
 }  // namespace ntkfast::spatial

@@ -31,4 +31,9 @@ class ImageColumns {
   std::vector<T> data_;
 };
 
+// sqrt(K(p, p)) of a value at every position of one image. Throws as ImageColumns does.
+template <class T>
+std::vector<double> position_roots(const SpatialPlan& plan, const T* image, int value,
+                                   std::int64_t number, const char* argument);
+
 }  // namespace ntkfast::spatial
