@@ -28,7 +28,7 @@ from ._device_arrays import (
 )
 from .errors import DeviceError
 
-__all__ = ["OnDevice", "Prepared", "cuda_device", "on_device", "prepare"]
+__all__ = ["OnDevice", "Prepared", "as_given", "cuda_device", "on_device", "prepare"]
 
 # The one promotion table: dtype by name -> dtype of the computation.
 _PROMOTION: dict[str, np.dtype[Any]] = {
@@ -80,6 +80,11 @@ def prepare(X: Any, Z: Any = None, *, positions: tuple[int, ...] = ()) -> Prepar
             f"X and Z must have {what}, got X of shape {x.shape} and Z of shape {z.shape}"
         )
     return Prepared(_converted(x, dtype), _converted(z, dtype), wrap, device)
+
+
+def as_given(array: NDArray[Any], positions: tuple[int, ...]) -> NDArray[Any]:
+    """Return what `prepare` made of an array in the shape that networks take: sequences as such."""
+    return array[:, 0] if positions == (1,) else array
 
 
 class OnDevice(NamedTuple):
