@@ -28,7 +28,7 @@ from ._device_arrays import (
 )
 from .errors import DeviceError
 
-__all__ = ["OnDevice", "Prepared", "cuda_device", "on_device", "prepare"]
+__all__ = ["OnDevice", "Prepared", "as_given", "cuda_device", "on_device", "prepare"]
 
 # The one promotion table: dtype by name -> dtype of the computation.
 _PROMOTION: dict[str, np.dtype[Any]] = {
@@ -51,19 +51,23 @@ class Prepared(NamedTuple):
     device: int | None = None  # number of the CUDA device that the rows came from
 
 
-def prepare(X: Any, Z: Any = None, *, images: bool = False) -> Prepared:
-    """Check X and Z and convert them to one dtype; Z None stays None."""
+def prepare(X: Any, Z: Any = None, *, positions: tuple[int, ...] = ()) -> Prepared:
+    """Check X and Z and convert them to one dtype; Z None stays None.
+
+    `positions`: numbers of axes of positions that they may have, none for rows; 1 are sequences,
+    (n, width, channels), which become images of height one, and 2 are images.
+    """
     kind = _kind(X)
     if Z is not None and (other := _kind(Z)) != kind:
         raise TypeError(
             f"X and Z must be arrays of one kind, got {type_name(X)} ({kind}) for X "
             f"and {type_name(Z)} ({other}) for Z"
         )
-    x, dtype, device = _read("X", X, images)
+    x, dtype, device = _read("X", X, positions)
     wrap = _WRITERS[kind] if device is None else writer("X", X, kind, device)
     if Z is None:
         return Prepared(_converted(x, dtype), None, wrap, device)
-    z, z_dtype, other_device = _read("Z", Z, images)
+    z, z_dtype, other_device = _read("Z", Z, positions)
     if other_device != device:
         raise DeviceError(
             f"X and Z must be on one device, got {_place(device)} for X and {_place(other_device)} "
@@ -71,11 +75,16 @@ def prepare(X: Any, Z: Any = None, *, images: bool = False) -> Prepared:
         )
     dtype = np.result_type(dtype, z_dtype)
     if x.shape[1:] != z.shape[1:]:
-        what = "images of the same size" if images else "the same number of columns"
+        what = "samples of the same size" if positions else "the same number of columns"
         raise ValueError(
             f"X and Z must have {what}, got X of shape {x.shape} and Z of shape {z.shape}"
         )
     return Prepared(_converted(x, dtype), _converted(z, dtype), wrap, device)
+
+
+def as_given(array: NDArray[Any], positions: tuple[int, ...]) -> NDArray[Any]:
+    """Return what `prepare` made of an array in the shape that networks take: sequences as such."""
+    return array[:, 0] if positions == (1,) else array
 
 
 class OnDevice(NamedTuple):
@@ -122,15 +131,16 @@ def _place(device: int | None) -> str:
 # --- Reading ---------------------------------------------------------------------------------
 
 
-def _read(name: str, value: Any, images: bool) -> tuple[NDArray[Any], np.dtype[Any], int | None]:
+def _read(
+    name: str, value: Any, positions: tuple[int, ...]
+) -> tuple[NDArray[Any], np.dtype[Any], int | None]:
     """Return the value as a NumPy array, the dtype to compute in, and its CUDA device."""
     kind = _kind(value)
     array = _READERS.get(kind, read_device)(name, value)
     device = device_index(name, value, kind)
     dtype = _promoted(name, array)
-    if images:
-        _require_images(name, array)
-        return array, dtype, device
+    if positions:
+        return _read_positions(name, array, positions), dtype, device
     if array.ndim == 1:
         raise ValueError(
             f"{name} must be 2-D (samples in rows), got shape {array.shape}: use {name}.reshape"
@@ -146,15 +156,28 @@ def _read(name: str, value: Any, images: bool) -> tuple[NDArray[Any], np.dtype[A
     return array, dtype, device
 
 
-def _require_images(name: str, array: NDArray[Any]) -> None:
-    if array.ndim != 4:
-        hint = f": use {name}[..., None] for one channel" if array.ndim == 3 else ""
+_SHAPES = {1: "3-D (sequences, width, channels)", 2: "4-D (images, height, width, channels)"}
+
+
+def _read_positions(name: str, array: NDArray[Any], positions: tuple[int, ...]) -> NDArray[Any]:
+    axes = array.ndim - 2
+    if axes not in positions:
+        hint = ""
+        if axes == 1:
+            hint = f": use {name}[..., None] for images of one channel, Conv((k,)) for sequences"
+        elif axes == 2:
+            hint = ": use Conv((k, k)) for images"
+        elif axes == 0 and 1 in positions:
+            hint = f": use {name}[..., None] for sequences of one channel"
         raise ValueError(
-            f"{name} must be 4-D (images, height, width, channels) for a network with Conv or "
-            f"pools, got shape {array.shape}{hint}"
+            f"{name} must be {' or '.join(_SHAPES[k] for k in positions)} for a network with Conv "
+            f"or pools, got shape {array.shape}{hint}"
         )
     if 0 in array.shape[1:]:
-        raise ValueError(f"{name} must have at least one pixel and channel, got {array.shape}")
+        raise ValueError(
+            f"{name} must have at least one position and channel, got shape {array.shape}"
+        )
+    return array[:, None] if axes == 1 else array
 
 
 def _read_host(name: str, value: Any) -> NDArray[Any]:

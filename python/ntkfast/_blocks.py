@@ -21,7 +21,7 @@ from ._validate import require_finite
 from .config import config, resolve_isa
 from .errors import KernelOverflowError
 from .layers.branches import leaves
-from .layers.spatial import AvgPool, SumPool, has_positions
+from .layers.spatial import AvgPool, SumPool
 
 if TYPE_CHECKING:
     from .network import Network
@@ -194,10 +194,10 @@ class NetworkBlocks(Blocks):
         device: str | tuple[str, ...] | list[str] | None,
     ) -> None:
         self._net = net
-        self.images = has_positions(net.layers)
-        data = prepared(X, Z, self.images)
+        data = prepared([net], X, Z)
+        self.images = data.x.ndim > 2
         self.devices = resolve_devices(device, data.device)
-        refuse_device(self.images, self.devices)
+        refuse_device(data, self.devices)
         self.x, self.z, self.nngp, self.ntk = data.x, data.z, nngp, ntk
         self.wrap = data.wrap
         for name, array in (("X", data.x), ("Z", data.z)):  # now, not when its block comes

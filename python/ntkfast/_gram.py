@@ -18,7 +18,7 @@ from ._threads import resolve_threads
 from ._validate import choice, got, require_finite
 from .config import config, resolve_isa
 from .errors import ArchitectureError, DeviceError, KernelOverflowError
-from .layers.spatial import has_positions
+from .layers.spatial import positions
 
 if TYPE_CHECKING:
     from .network import Network
@@ -157,10 +157,9 @@ def grams(
     """
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
-    images = any(has_positions(net.layers) for net in nets)
-    data = prepared(X, Z, images)
+    data = prepared(nets, X, Z)
     index = resolve_devices(device, data.device)
-    refuse_device(images, index)
+    refuse_device(data, index)
     if resident and index is not None:
         data = data._replace(wrap=partial(to_cupy, index[0]), device=index[0])
     if not nets:
@@ -184,7 +183,7 @@ def diagonals(
     """Return the diagonals of the kernels of X with itself, in O(n)."""
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
-    data = prepared(X, None, any(has_positions(net.layers) for net in nets))
+    data = prepared(nets, X, None)
     with translated(nets, data):
         program = _program(nets, data, n_threads, isa, pairs=False)
         K, T = _core.diag(program, data.x, nngp, ntk, n_threads, isa)
@@ -201,16 +200,16 @@ def _seconds(nets: Sequence[Network], data: Prepared, **options: Any) -> float |
     return long_seconds(NetworkBlocks(nets[0], data.x, data.z, **options, device="cpu"))
 
 
-def refuse_device(images: bool, devices: tuple[int, ...] | None) -> None:
+def refuse_device(data: Prepared, devices: tuple[int, ...] | None) -> None:
     """Raise DeviceError where images are to be computed on a CUDA device."""
-    if images and devices is not None:
+    if data.x.ndim > 2 and devices is not None:
         raise DeviceError('kernels of images are computed on the CPU only: pass device="cpu"')
 
 
-def prepared(X: Any, Z: Any, images: bool) -> Prepared:
+def prepared(nets: Sequence[Network], X: Any, Z: Any) -> Prepared:
     """Check samples and convert them for the core."""
-    data = prepare(X, Z, images=images)
-    if images:  # rows are checked while their norms are taken
+    data = prepare(X, Z, positions=positions([net.layers for net in nets]))
+    if data.x.ndim > 2:  # rows are checked while their norms are taken
         for name, array in (("X", data.x), ("Z", data.z)):
             if array is not None:
                 require_finite(name, array)

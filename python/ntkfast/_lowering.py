@@ -12,7 +12,7 @@ from .errors import ArchitectureError
 from .layers import Dense, FanInConcat, FanOut, Layer, Parallel
 from .layers.base import flatten
 from .layers.branches import FanIn, leaves
-from .layers.spatial import has_positions
+from .layers.spatial import positions
 
 __all__ = ["Columns", "Sequences", "compile_program", "flatten", "lower_all", "width_read"]
 
@@ -60,7 +60,7 @@ def _compile(sequences: Sequences, width: Columns) -> _core.Program:
 
 def lower_all(builder: _core.Builder, sequences: Sequences, width: Columns) -> None:
     """Append all sequences, then one output for each."""
-    lowering = _Lowering(builder, width, any(map(has_positions, sequences)))
+    lowering = _Lowering(builder, width, bool(positions(sequences)))
     for value in [lowering.one_value(layers, lowering.start, "") for layers in sequences]:
         lowering.output(value)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from .layers.numerical import Numerical
 __all__ = ["Approximation", "approximations", "program_for"]
 
 Rows = NDArray[Any]
+Measure = Callable[[_core.Program], list[tuple[float, float]]]
 
 
 def program_for(
@@ -60,14 +61,15 @@ class Approximation(NamedTuple):
     layer : Layer
         The activation.
     K : tuple of float
-        Smallest and largest K(x, x) in front of it that the table serves.
+        Smallest and largest K(x, x) in front of it that the table serves; of images, K(p, p) at
+        their positions.
     method : str
         Where the numbers of the table come from.
     error : float
         Largest error of the dual and its derivative, relative to rho = 1, that checks of the table
         and the bounds of its source give.
     terms : int
-        Multiplications per pair.
+        Multiplications per pair, of images per pair of positions.
     """
 
     layer: Layer
@@ -88,9 +90,13 @@ def approximations(
     for layer, rows in zip(
         numerical, _complete((layers,), x, z, threads, isa, False)[1], strict=True
     ):
-        made = dual_table(layer, rows).fit
+        table, made = dual_table(layer, rows)
         ends = (math.sinh(rows.low) ** 2, math.sinh(rows.high) ** 2)
-        found.append(Approximation(layer, ends, made.method, made.error, made.numbers))
+        error, terms = made.error, made.numbers
+        if x.ndim == 4:  # what maps leave out, and what is left
+            error += table.map_error(rows.single)
+            terms = table.map_numbers(rows.single)
+        found.append(Approximation(layer, ends, made.method, error, terms))
     return tuple(found)
 
 
@@ -98,20 +104,41 @@ def _complete(
     sequences: Sequences, x: Rows, z: Rows | None, threads: int, isa: str, pairs: bool
 ) -> tuple[_core.Program, tuple[Range, ...]]:
     width = width_read(sequences, columns_of(x))
-    sides = [
-        (name, _core.input_roots(rows, threads, isa))
-        for name, rows in (("X", x), ("Z", z))
-        if rows is not None and len(rows)
-    ]
+    sides = [(name, side) for name, side in (("X", x), ("Z", z)) if side is not None and len(side)]
+    images = x.ndim == 4
+    measure = (_images_met if images else _rows_met)(sides, threads, isa)
     ranges: tuple[Range, ...] = ()
+    pairs = pairs or images  # one image with itself is pairs of positions
     while True:
-        program, complete = _build(sequences, width, ranges, False)
+        program, complete = _build(sequences, width, ranges, images)
         if complete:
             return _build(sequences, width, ranges, True)[0] if pairs else program, ranges
-        met = [np.asarray(_core.output_roots(program, p, name)) for name, p in sides]
-        positive = np.concatenate([p[p > 0] for p in met]) if met else np.zeros(0)
-        low, high = (positive.min(), positive.max()) if positive.size else (1.0, 1.0)
-        ranges += (Range.around(float(low), float(high), x.dtype == np.float32),)
+        met = measure(program)
+        low, high = (
+            (min(a for a, _ in met), max(b for _, b in met)) if met else (1.0, 1.0)
+        )  # rows of zeros alone: any range serves them
+        ranges += (Range.around(low, high, x.dtype == np.float32),)
+
+
+def _rows_met(sides: list[tuple[str, Rows]], threads: int, isa: str) -> Measure:
+    """Return what finds the range of sqrt(K(x, x)) at the end of a program, side by side."""
+    inputs = [(name, _core.input_roots(side, threads, isa)) for name, side in sides]
+
+    def measure(program: _core.Program) -> list[tuple[float, float]]:
+        met = (np.asarray(_core.output_roots(program, p, name)) for name, p in inputs)
+        return [(float(p[p > 0].min()), float(p.max())) for p in met if p.any()]
+
+    return measure
+
+
+def _images_met(sides: list[tuple[str, Rows]], threads: int, isa: str) -> Measure:
+    """Return the same for images: over all their positions, where there are any."""
+
+    def measure(program: _core.Program) -> list[tuple[float, float]]:
+        met = (_core.root_range(program, side, name, threads, isa) for name, side in sides)
+        return [(low, high) for low, high in met if low <= high]
+
+    return measure
 
 
 # Nearby data meet the same ranges, which lie on a coarse grid, and share the program.
@@ -128,5 +155,5 @@ def _build(
         builder = TableBuilder(ranges, pairs)
         with suppress(RangeNeededError):
             lower_all(builder, sequences, width)
-        builder.output(missing.value)
+        builder.probe(missing.value)
         return builder.build(), False

@@ -17,7 +17,7 @@ from ._threads import resolve_threads
 from ._validate import whole_number
 from .config import resolve_isa
 from .layers import Layer
-from .layers.spatial import refuse_positions
+from .layers.spatial import positions, refuse_positions
 
 if TYPE_CHECKING:
     from ._blocks import NetworkBlocks
@@ -251,7 +251,8 @@ class Network(KernelFunction):
         """Return how every activation without closed form is computed on these data, and its error.
 
         Such activations (`Tanh`, `Elementwise`, ...) are evaluated from a table that is fitted to
-        the range of ``K(x, x)`` in front of them, once for all data of about that range.
+        the range of ``K(x, x)`` in front of them, once for all data of about that range; of images,
+        to the range over all their positions.
 
         Parameters
         ----------
@@ -277,9 +278,8 @@ class Network(KernelFunction):
         >>> table.method, table.error < 1e-13
         ('Hermite series of 256 terms', True)
         """
-        refuse_positions("approximations()", self.layers)
         n_threads = resolve_threads(threads)
-        data = prepare(X, Z)
+        data = prepare(X, Z, positions=positions([self.layers]))
         with translated([self], data):
             return approximations(self.layers, data.x, data.z, n_threads, resolve_isa())
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from threadpoolctl import threadpool_limits
 
@@ -95,8 +95,7 @@ class TableBuilder(_core.Builder):
         return self.table(value, self._table(phi, self._ranges.pop(0)).table, name)
 
 
-@dataclass(frozen=True)
-class Built:
+class Built(NamedTuple):
     """A table and how it was made."""
 
     table: _core.DualTable

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from .._arrays import prepare
 from .._device import resolve_device
 from .._gram import grams
 from .._kernel_matrix import FloatArray, host_values
 from .._linalg.place import HOST, Place, place_on
 from ..config import config
 from ..errors import MemoryBudgetError
+from ..layers.spatial import positions
 from ..network import Network
 from .networks import candidates
 from .ridge import Problem, RidgeFit, fit_given, fit_loo
@@ -52,7 +54,7 @@ class Scored:
             R^2 of regressors, accuracy of classifiers.
         """
         weights = host_values(sample_weight, "sample_weight")
-        rows, targets = read_rows(X), host_values(y, "y")
+        rows, targets = self._read(X, fitted=True), host_values(y, "y")  # type: ignore[attr-defined]
         return float(
             super().score(  # type: ignore[misc]
                 rows.X, targets, sample_weight=weights
@@ -184,11 +186,34 @@ class KernelRidgeBase(BaseEstimator):
             )
         return partial(fit_given, alpha=alpha[keep], loo=loo)
 
+    def _positions(self, *, fitted: bool) -> tuple[int, ...]:
+        """Return the numbers of axes of positions that samples may have, none for rows."""
+        networks = [self.net_] if fitted else candidates(self.net, self._kind())
+        return positions([net.layers for net in networks])
+
+    def _read(self, X: Any, *, fitted: bool) -> Rows:
+        if fitted:
+            check_is_fitted(self)
+        return read_rows(X, self._positions(fitted=fitted))
+
+    def _validated(self, rows: Rows, y: Any, **options: Any) -> tuple[FloatArray, Any]:
+        """Return samples for the fit, and their targets, checked by scikit-learn."""
+        axes = self._positions(fitted=False)
+        X, y = validate_data(self, rows.X, y, dtype=np.float64, **_of_any_rank(axes), **options)
+        prepare(X[:1], positions=axes)  # the right rank
+        return X, y
+
     def _checked_samples(self, X: Any) -> tuple[Rows, FloatArray]:
         """Return new samples, and their rows checked against those of the fit."""
-        check_is_fitted(self)
-        rows = read_rows(X)
-        return rows, np.asarray(validate_data(self, rows.X, dtype=np.float64, reset=False))
+        rows = self._read(X, fitted=True)
+        options = _of_any_rank(self._positions(fitted=True))
+        if options and np.shape(rows.X)[1:] != self.X_fit_.shape[1:]:
+            raise ValueError(
+                f"X must hold samples of the shape of those of the fit, {self.X_fit_.shape[1:]}, "
+                f"got shape {np.shape(rows.X)}."
+            )
+        X = validate_data(self, rows.X, dtype=np.float64, reset=False, **options)
+        return rows, np.asarray(X)
 
     def _batches(self, place: Place, X: FloatArray) -> Iterator[slice]:
         """Yield row ranges whose cross kernel with the training samples stays small."""
@@ -208,6 +233,11 @@ class KernelRidgeBase(BaseEstimator):
                 cross = self._gram(place, self.net_, X[rows], self.X_fit_)
                 values[rows] = place.to_host(cross @ there)
         return np.asarray(values + self.intercept_)
+
+
+def _of_any_rank(positions: tuple[int, ...]) -> dict[str, bool]:
+    """Return what scikit-learn's check has to be told of samples with positions."""
+    return {"ensure_2d": False, "allow_nd": True} if positions else {}
 
 
 def checked_weights(sample_weight: Any, X: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:

@@ -11,12 +11,11 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
 
 from .._kernel_matrix import FloatArray, host_values
 from .base import KernelRidgeBase, Scored, checked_weights
 from .ridge import Problem
-from .rows import Rows, read_rows
+from .rows import Rows
 
 
 class NTKClassifier(Scored, ClassifierMixin, KernelRidgeBase):
@@ -33,6 +32,8 @@ class NTKClassifier(Scored, ClassifierMixin, KernelRidgeBase):
         chooses the depth (1 to 5), the bias and the number of fixed first layers by
         leave-one-out, a list among its networks; each network costs a kernel and an
         eigendecomposition.
+        Networks with `Conv` or pools take images, X of shape (n_samples, height, width, channels),
+        or sequences, (n_samples, width, channels).
     alpha : float, array_like of shape (n_samples,) or "loo", default="loo"
         Ridge, one for all samples or one per sample. ``"loo"`` takes the one of `alphas` whose
         leave-one-out predictions are best: an exact computation from one eigendecomposition.
@@ -151,8 +152,8 @@ class NTKClassifier(Scored, ClassifierMixin, KernelRidgeBase):
         ntkfast.errors.SingularKernelError
             If alpha is too small; the message names one that works.
         """
-        rows, y = read_rows(X), host_values(y, "y")
-        X, y = validate_data(self, rows.X, y, dtype=np.float64)
+        rows, y = self._read(X, fitted=False), host_values(y, "y")
+        X, y = self._validated(rows, y)
         check_classification_targets(y)
         weights, keep = checked_weights(host_values(sample_weight, "sample_weight"), X)
         X, y = X[keep], y[keep]

@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils.validation import validate_data
 
 from .._kernel_matrix import FloatArray, host_values
 from .._linalg.place import Place
 from ..solvers import KernelSystem
 from .base import KernelRidgeBase, Scored, checked_weights
 from .ridge import Problem, RidgeFit
-from .rows import read_rows
 
 
 class RegressorBase(Scored, MultiOutputMixin, RegressorMixin, KernelRidgeBase):
@@ -47,8 +45,8 @@ class RegressorBase(Scored, MultiOutputMixin, RegressorMixin, KernelRidgeBase):
         ntkfast.errors.SingularKernelError
             If alpha is too small; the message names one that works.
         """
-        rows, y = read_rows(X), host_values(y, "y")
-        X, y = validate_data(self, rows.X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        rows, y = self._read(X, fitted=False), host_values(y, "y")
+        X, y = self._validated(rows, y, multi_output=True, y_numeric=True)
         weights, keep = checked_weights(host_values(sample_weight, "sample_weight"), X)
         X, y = X[keep], np.asarray(y[keep], dtype=np.float64)
         targets = y.reshape(len(y), -1)
@@ -144,6 +142,8 @@ class NTKRegressor(RegressorBase):
         chooses the depth (1 to 5), the bias and the number of fixed first layers by
         leave-one-out, a list among its networks; each network costs a kernel and an
         eigendecomposition.
+        Networks with `Conv` or pools take images, X of shape (n_samples, height, width, channels),
+        or sequences, (n_samples, width, channels).
     alpha : float, array_like of shape (n_samples,) or "loo", default="loo"
         Ridge, one for all samples or one per sample. ``"loo"`` takes the one of `alphas` whose
         leave-one-out predictions are best: an exact computation from one eigendecomposition.
@@ -273,6 +273,8 @@ class NNGPRegressor(RegressorBase):
         The network. None is ``mlp(3, b_std=1.0)``, which needs standardised inputs. ``"auto"``
         chooses among networks of depth 1 to 5 with and without bias by leave-one-out, a list among
         its networks; each network costs a kernel and an eigendecomposition.
+        Networks with `Conv` or pools take images, X of shape (n_samples, height, width, channels),
+        or sequences, (n_samples, width, channels).
     alpha : float, array_like of shape (n_samples,) or "loo", default="loo"
         Variance of the noise of the targets over that of the prior, one for all samples or one per
         sample. ``"loo"`` takes the one of `alphas` whose leave-one-out predictions are best.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .._arrays import cuda_device, prepare
+from .._arrays import as_given, cuda_device, prepare
 
 __all__ = ["Rows", "read_rows"]
 
@@ -28,12 +28,15 @@ class Rows(NamedTuple):
     wrap: Callable[[Any], Any]
 
 
-def read_rows(X: Any) -> Rows:
-    """Return samples of any kind; what is in host memory stays as it is."""
+def read_rows(X: Any, positions: tuple[int, ...] = ()) -> Rows:
+    """Return samples of any kind; what is in host memory stays as it is.
+
+    `positions`: numbers of axes of positions that they may have, none for rows.
+    """
     if cuda_device("X", X) is None:
         return Rows(X, None, _unchanged)
-    data = prepare(X)
-    return Rows(data.x, data.device, data.wrap)
+    data = prepare(X, positions=positions)
+    return Rows(as_given(data.x, positions), data.device, data.wrap)
 
 
 def _unchanged(values: Any) -> Any:

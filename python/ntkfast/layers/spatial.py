@@ -1,4 +1,7 @@
-"""Layers of images, arrays of shape (n, height, width, channels): convolutions and readouts."""
+"""Layers of images (n, height, width, channels) and of sequences (n, width, channels).
+
+Sequences are images of height one: a filter of one number is one of that height.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,37 @@ def refuse_positions(what: str, layers: Iterable[Layer]) -> None:
         raise ArchitectureError(f"{what} knows networks of rows, not of images")
 
 
+def positions(networks: Iterable[Iterable[Layer]]) -> tuple[int, ...]:
+    """Return the numbers of axes of positions that arrays for all networks may have; () for rows.
+
+    Raises
+    ------
+    ArchitectureError
+        If layers of sequences stand beside layers of images.
+    """
+    spatial = [
+        layer for layers in networks for layer in leaves(layers) if isinstance(layer, _Spatial)
+    ]
+    one = next((layer for layer in spatial if layer.axes == 1), None)
+    two = next((layer for layer in spatial if layer.axes == 2), None)
+    if one is not None and two is not None:
+        raise ArchitectureError(
+            f"{one!r} reads sequences, (n, width, channels), and {two!r} reads images, "
+            "(n, height, width, channels): use one or the other"
+        )
+    if not spatial:
+        return ()
+    return (2,) if two is not None else (1,) if one is not None else (1, 2)
+
+
 @dataclass(frozen=True, repr=False)
 class _Spatial(Layer):
     """Base of what knows positions."""
+
+    @property
+    def axes(self) -> int | None:
+        """Axes of positions that it is made for; None: any."""
+        return None
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,10 +77,11 @@ class Conv(_Spatial):
 
     Parameters
     ----------
-    filter_shape : pair of int
-        Height and width of the filter, each odd or even.
-    strides : pair of int, optional
-        Steps between the positions of the result; (1, 1) by default.
+    filter_shape : tuple of int
+        Height and width of the filter, each odd or even; of sequences, (n, width, channels), the
+        width alone: ``Conv((3,))``.
+    strides : tuple of int, optional
+        Steps between the positions of the result, as many numbers as the filter; 1 by default.
     padding : {"VALID", "SAME", "CIRCULAR"}, default "VALID"
         Beyond the border of an image: nothing is read, zeros, or the opposite side. "SAME" and
         "CIRCULAR" give ``ceil(size / stride)`` positions.
@@ -90,8 +122,8 @@ class Conv(_Spatial):
     (5, 5)
     """
 
-    filter_shape: tuple[int, int]
-    strides: tuple[int, int] | None = None
+    filter_shape: tuple[int, ...]
+    strides: tuple[int, ...] | None = None
     padding: str = "VALID"
     W_std: float = 1.0
     b_std: float | None = None
@@ -101,11 +133,7 @@ class Conv(_Spatial):
     s: tuple[float, float] = field(default=(1.0, 1.0), kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "filter_shape", _two_counts("Conv(filter_shape=...)", self.filter_shape)
-        )
-        if self.strides is not None:
-            object.__setattr__(self, "strides", _two_counts("Conv(strides=...)", self.strides))
+        set_window(self, "filter_shape", "strides")
         choice("Conv(padding=...)", self.padding, PADDINGS)
         W_std = finite_number("Conv(W_std=...)", self.W_std, minimum=0)
         object.__setattr__(self, "W_std", W_std)
@@ -121,6 +149,10 @@ class Conv(_Spatial):
         if not (out_chan * s[1]).is_integer():
             raise ValueError(f"Conv(s=...): s[1] * out_chan must be a whole number, {got(self.s)}")
 
+    @property
+    def axes(self) -> int | None:  # noqa: D102
+        return len(self.filter_shape)
+
     def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
         standard = self.parameterization == "standard"
         return builder.conv(
@@ -128,8 +160,8 @@ class Conv(_Spatial):
             self.W_std,
             self.b_std,
             self.trainable,
-            self.filter_shape,
-            self.strides or (1, 1),
+            pair_of(self.filter_shape),
+            pair_of(self.strides or (1, 1)),
             self.padding,
             int(self.out_chan * self.s[1]),
             self.s[0] if standard else None,
@@ -140,22 +172,21 @@ class Conv(_Spatial):
 class _Pool(_Spatial):
     """Base of pools that leave positions."""
 
-    window_shape: tuple[int, int]
-    strides: tuple[int, int] | None = None
+    window_shape: tuple[int, ...]
+    strides: tuple[int, ...] | None = None
     padding: str = "VALID"
 
     def __post_init__(self) -> None:
-        name = type(self).__name__
-        shape = _two_counts(f"{name}(window_shape=...)", self.window_shape)
-        object.__setattr__(self, "window_shape", shape)
-        if self.strides is not None:
-            strides = _two_counts(f"{name}(strides=...)", self.strides)
-            object.__setattr__(self, "strides", strides)
-        choice(f"{name}(padding=...)", self.padding, PADDINGS)
+        set_window(self, "window_shape", "strides")
+        choice(f"{type(self).__name__}(padding=...)", self.padding, PADDINGS)
+
+    @property
+    def axes(self) -> int | None:  # noqa: D102
+        return len(self.window_shape)
 
     def _append(self, builder: Builder, value: int, mean: bool, normalize_edges: bool) -> int:
-        strides = self.strides or (1, 1)
-        return builder.pool(value, mean, self.window_shape, strides, self.padding, normalize_edges)
+        window, strides = pair_of(self.window_shape), pair_of(self.strides or (1, 1))
+        return builder.pool(value, mean, window, strides, self.padding, normalize_edges)
 
 
 @dataclass(frozen=True, repr=False)
@@ -167,10 +198,10 @@ class AvgPool(_Pool):
 
     Parameters
     ----------
-    window_shape : pair of int
-        Height and width of the window.
-    strides : pair of int, optional
-        Steps between the positions of the result; (1, 1) by default.
+    window_shape : tuple of int
+        Height and width of the window; of sequences, the width alone.
+    strides : tuple of int, optional
+        Steps between the positions of the result, as many numbers as the window; 1 by default.
     padding : {"VALID", "SAME", "CIRCULAR"}, default "VALID"
         As in `Conv`.
     normalize_edges : bool, default False
@@ -277,8 +308,32 @@ class GlobalSumPool(_Spatial):
         return builder.global_pool(value, False)
 
 
-def _two_counts(name: str, value: object) -> tuple[int, int]:
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise TypeError(f"{name} must be a pair of whole numbers (height, width), {got(value)}")
-    height, width = (whole_number(name, each, minimum=1) for each in value)
-    return height, width
+def set_window(layer: Layer, shape: str, strides: str) -> None:
+    """Check the attributes of these names, sizes and steps of a window, and make them tuples.
+
+    One number each for sequences, two for images; steps may be None.
+    """
+    name = type(layer).__name__
+    sizes = _counts(f"{name}({shape}=...)", getattr(layer, shape))
+    object.__setattr__(layer, shape, sizes)
+    if (steps := getattr(layer, strides)) is None:
+        return
+    steps = _counts(f"{name}({strides}=...)", steps)
+    if len(steps) != len(sizes):
+        raise ValueError(
+            f"{name}({strides}=...) must have as many numbers as {shape}, {sizes}, got {steps}"
+        )
+    object.__setattr__(layer, strides, steps)
+
+
+def pair_of(counts: tuple[int, ...]) -> tuple[int, int]:
+    """Return sizes or steps along the height and the width; sequences have one row."""
+    return (1, counts[0]) if len(counts) == 1 else (counts[0], counts[1])
+
+
+def _counts(name: str, value: object) -> tuple[int, ...]:
+    if not isinstance(value, (tuple, list)) or len(value) not in (1, 2):
+        raise TypeError(
+            f"{name} must be whole numbers (height, width), or (width,) for sequences, {got(value)}"
+        )
+    return tuple(whole_number(name, each, minimum=1) for each in value)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arrays import prepare
+from .._arrays import as_given, prepare
 from .._gram import Kernels
 from .._kernel_matrix import FloatArray, kernel_matrix, real_array
 from .._validate import got, require_finite
+from ..layers.spatial import positions
 from ..network import Network
 
 __all__ = ["ArrayRows", "ArraySource", "NetRows", "NetSource", "Rows", "Source"]
@@ -37,11 +38,13 @@ class NetSource:
                 f"net must be a Network, {got(net)}: kernels that you have as arrays go to "
                 "from_kernels"
             )
-        data = prepare(X)
+        axes = positions([net.layers])
+        data = prepare(X, positions=axes)
         if len(data.x) == 0:
             raise ValueError(f"X must hold at least one sample, got shape {data.x.shape}")
         require_finite("X", data.x)
-        return cls(net, data.x.astype(np.float64), data.x.dtype, data.wrap, threads, X)
+        x = as_given(data.x, axes).astype(np.float64)
+        return cls(net, x, data.x.dtype, data.wrap, threads, X)
 
     @property
     def count(self) -> int:
@@ -60,10 +63,12 @@ class NetSource:
 
     def rows(self, Z: Any) -> NetRows:
         """Return the rows of Z, which must be of the same kind of array and width as X."""
-        data = prepare(self.given, Z)
+        axes = positions([self.net.layers])
+        data = prepare(self.given, Z, positions=axes)
         assert data.z is not None
         require_finite("Z", data.z)
-        return NetRows(self, data.z.astype(np.float64), data.z.dtype, data.wrap)
+        z = as_given(data.z, axes).astype(np.float64)
+        return NetRows(self, z, data.z.dtype, data.wrap)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@
 #include "cpu/gram.hpp"
 #include "program/row_tables.hpp"
 #include "spatial/gram.hpp"
+#include "spatial/root_range.hpp"
 
 namespace py = pybind11;
 using ntkfast::Program;
@@ -128,6 +129,19 @@ double conditioning(const Program& program, const Rows<T>& x, int threads, const
   return ntkfast::cpu::conditioning<T>(program, rows, n, d, options);
 }
 
+// Smallest and largest root of the first output over images; see spatial/root_range.hpp.
+template <class T>
+std::pair<double, double> root_range(const Program& program, const Rows<T>& x,
+                                     const std::string& name, int threads, const std::string& isa) {
+  if (!is_images(program, x)) throw py::value_error("x must hold images");
+  const ntkfast::cpu::GramOptions options{threads, isa, make_monitor(nullptr)};
+  const T* images = x.data();
+  const py::ssize_t n = x.shape(0);
+  const py::gil_scoped_release release;
+  const auto range = ntkfast::spatial::root_range<T>(program, images, n, name.c_str(), options);
+  return {range.low, range.high};
+}
+
 template <class T>
 std::vector<double> input_roots(const Rows<T>& x, int threads, const std::string& isa) {
   const ntkfast::cpu::GramOptions options{threads, isa, make_monitor(nullptr)};
@@ -155,6 +169,8 @@ void register_for_dtype(py::module_& module) {
              py::arg("ntk"), py::arg("threads") = 1, py::arg("isa") = "");
   module.def("input_roots", &input_roots<T>, py::arg("x").noconvert(), py::arg("threads") = 1,
              py::arg("isa") = "");
+  module.def("root_range", &root_range<T>, py::arg("program"), py::arg("x").noconvert(),
+             py::arg("name"), py::arg("threads") = 1, py::arg("isa") = "");
   module.def("conditioning", &conditioning<T>, py::arg("program"), py::arg("x").noconvert(),
              py::arg("threads") = 1, py::arg("isa") = "");
 }

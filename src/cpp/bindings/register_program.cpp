@@ -65,6 +65,7 @@ void register_program(py::module_& module) {
       .def("fan_in_concat", &ProgramBuilder::fan_in_concat, py::arg("value"), py::arg("other"))
       .def("table", &ProgramBuilder::table, py::arg("value"), py::arg("table"), py::arg("name"))
       .def("output", &ProgramBuilder::output, py::arg("value"))
+      .def("probe", &ProgramBuilder::probe, py::arg("value"))
       .def("build", &ProgramBuilder::build);
   module.def("activations", &ntkfast::activation_names);
 }

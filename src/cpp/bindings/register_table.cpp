@@ -25,5 +25,17 @@ void register_table(py::module_& module) {
            py::kw_only(), py::arg("low"), py::arg("high"), py::arg("stretch"), py::arg("at_zero"),
            py::arg("rows"), py::arg("odd"), py::arg("even"), py::arg("pure"), py::arg("mixed"),
            py::arg("nonnegative"), py::arg("degree_t"), py::arg("degree_x"), py::arg("kinked"),
-           py::arg("roots"), py::arg("kappa"), py::arg("pair"), py::arg("excess"));
+           py::arg("roots"), py::arg("kappa"), py::arg("pair"), py::arg("excess"))
+      .def(
+          "map_numbers",
+          [](const DualTable& table, bool single) {
+            return single ? table.map_numbers<float>() : table.map_numbers<double>();
+          },
+          py::arg("single"))
+      .def_static(
+          "map_error",
+          [](bool single) {
+            return single ? DualTable::kLeftOut<float> : DualTable::kLeftOut<double>;
+          },
+          py::arg("single"));
 }

@@ -5,6 +5,8 @@
 #include <iterator>
 #include <stdexcept>
 
+#include "program/map_terms.hpp"
+
 namespace ntkfast {
 namespace {
 
@@ -40,12 +42,16 @@ void check(const DualTable::Data& data) {
 
 DualTable::DualTable(Data data) : data_(std::move(data)) {
   check(data_);
-  double_pairs_ = view<double>(double_storage_);
-  float_pairs_ = view<float>(float_storage_);
+  double_tables_ = view<double>(double_storage_);
+  float_tables_ = view<float>(float_storage_);
 }
 
 template <class T>
-PairTable<T> DualTable::view(std::vector<T>& storage) const {
+MapTable<T> DualTable::view(Storage<T>& all) const {
+  MapTerms<T> terms = map_terms<T>(data_, kLeftOut<T>);
+  all.orders = std::move(terms.orders);
+  all.numbers = std::move(terms.numbers);
+  std::vector<T>& storage = all.rows;
   const int parts = int{data_.odd} + int{data_.even};
   const auto nt = static_cast<std::size_t>(data_.degree_t);
   const std::size_t row = nt * static_cast<std::size_t>(data_.degree_x);
@@ -64,29 +70,30 @@ PairTable<T> DualTable::view(std::vector<T>& storage) const {
   }
   const double power = std::ldexp(1.0, -data_.roots);
   const double low = std::pow(data_.kappa, power), high = std::pow(1 + data_.kappa, power);
-  return {parts,
-          data_.odd,
-          data_.even,
-          data_.pure,
-          data_.mixed,
-          data_.degree_t,
-          data_.degree_x,
-          data_.kinked,
-          data_.roots,
-          static_cast<T>(data_.kappa),
-          static_cast<T>(2 / (high - low)),
-          static_cast<T>(-(high + low) / (high - low)),
-          storage.data(),
-          static_cast<int>(series * row + series / 2 * nt)};
+  return {{parts, data_.odd, data_.even, data_.pure, data_.mixed, data_.degree_t, data_.degree_x,
+           data_.kinked, data_.roots, static_cast<T>(data_.kappa), static_cast<T>(2 / (high - low)),
+           static_cast<T>(-(high + low) / (high - low)), storage.data(),
+           static_cast<int>(series * row + series / 2 * nt)},
+          all.orders.data(),
+          static_cast<int>(all.orders.size()),
+          all.numbers.data()};
 }
 
 template <>
-const PairTable<float>& DualTable::pairs() const {
-  return float_pairs_;
+const MapTable<float>& DualTable::maps() const {
+  return float_tables_;
 }
 template <>
-const PairTable<double>& DualTable::pairs() const {
-  return double_pairs_;
+const MapTable<double>& DualTable::maps() const {
+  return double_tables_;
+}
+template <>
+std::size_t DualTable::map_numbers<float>() const {
+  return float_storage_.numbers.size();
+}
+template <>
+std::size_t DualTable::map_numbers<double>() const {
+  return double_storage_.numbers.size();
 }
 
 // A zero row has P = |phi(0)|; without phi(0) it keeps the direction that small rows have.

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <vector>
 
 #include "math/duals/dual.hpp"
-#include "program/pair_table.hpp"
+#include "program/map_table.hpp"
 
 namespace ntkfast {
 
@@ -34,17 +35,32 @@ class DualTable {
   bool nonnegative() const { return data_.nonnegative; }
   bool mixed() const { return data_.mixed; }
   template <class T>
-  const PairTable<T>& pairs() const;
+  const PairTable<T>& pairs() const {
+    return maps<T>();
+  }
+  template <class T>
+  const MapTable<T>& maps() const;
+  // What maps leave out of a series adds up to no more: a quarter of what a fit aims at.
+  template <class T>
+  static constexpr double kLeftOut = sizeof(T) == sizeof(float) ? 5e-9 : 5e-15;
+  // Multiplications per pair of a map, about.
+  template <class T>
+  std::size_t map_numbers() const;
 
  private:
   template <class T>
-  PairTable<T> view(std::vector<T>& storage) const;
+  struct Storage {
+    std::vector<T> rows, numbers;
+    std::vector<MapTerm> orders;
+  };
+  template <class T>
+  MapTable<T> view(Storage<T>& storage) const;
 
   Data data_;
-  std::vector<double> double_storage_;
-  std::vector<float> float_storage_;
-  PairTable<double> double_pairs_;
-  PairTable<float> float_pairs_;
+  Storage<double> double_storage_;
+  Storage<float> float_storage_;
+  MapTable<double> double_tables_;
+  MapTable<float> float_tables_;
 };
 
 }  // namespace ntkfast

@@ -336,9 +336,6 @@ int ProgramBuilder::table(int value, std::shared_ptr<const DualTable> table,
   const std::string own = label(name);
   require_gaussian(own, in);
   const bool signed_rho = (in.signed_rho || table->mixed()) && !table->nonnegative();
-  if (in.grid.has_positions()) {
-    throw ArchitectureError(own + ": activations without a closed form have no kernel of images");
-  }
   Op op{OpKind::Table, {}, false, value, 0, {}};
   op.table = table.get();
   program_.tables.push_back(std::move(table));
@@ -348,6 +345,11 @@ int ProgramBuilder::table(int value, std::shared_ptr<const DualTable> table,
 void ProgramBuilder::output(int value) {
   // Sizes are not known while a network is put together, which may be part of a larger one.
   if (at(value).grid.height > 0) require_positions("the end of the network", at(value), false);
+  probe(value);
+}
+
+void ProgramBuilder::probe(int value) {
+  at(value);
   program_.ops.push_back({OpKind::Output, {}, false, value, program_.outputs++, {}});
 }
 

@@ -92,6 +92,8 @@ class ProgramBuilder {
   // The activation `name`, without closed form, over the range of rows of its table.
   int table(int value, std::shared_ptr<const DualTable> table, std::string_view name);
   void output(int value);
+  // An output that may still have positions, of a program that is not run but asked for its roots.
+  void probe(int value);
   // Checks what only the whole can show, assigns slots. The builder is spent afterwards.
   Program build();
 

@@ -99,6 +99,8 @@ class ColumnWriter {
         argument_(argument),
         roots_(program_.values.size()) {}
 
+  const Roots& roots(int value) const { return roots_[at(value)]; }
+
   // All columns of one stage, from pixels or from the roots behind the pools before it.
   void run(std::size_t stage, const T* image) {
     if (stage == 0) read_pixels(image);
@@ -238,18 +240,24 @@ class ColumnWriter {
   std::vector<Roots> roots_;
 };
 
+// Where each column starts; returns the size of all.
+std::int64_t layout_columns(const SpatialPlan& plan, std::vector<std::int64_t>& first) {
+  std::int64_t size = 0;
+  for (const ColumnPlan& column : plan.columns()) {
+    first.push_back(size);
+    const Grid& grid = plan.program().values[at(column.value)].grid;
+    size += Frame(grid, plan.stage(column.value).border).count();
+  }
+  return size + cpu::kCopySlack;
+}
+
 }  // namespace
 
 template <class T>
 ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const Sweep& own, MapRunner<T>& runner,
-                              const T* image, std::int64_t number, const char* argument) {
-  std::int64_t size = 0;
-  for (const ColumnPlan& column : plan.columns()) {
-    const Grid& grid = plan.program().values[at(column.value)].grid;
-    first_.push_back(size);
-    size += Frame(grid, plan.stage(column.value).border).count();
-  }
-  data_.resize(static_cast<std::size_t>(size + cpu::kCopySlack));
+                              const T* image, std::int64_t number, const char* argument,
+                              RootsOf* wanted) {
+  data_.resize(static_cast<std::size_t>(layout_columns(plan, first_)));
   entries_.resize(static_cast<std::size_t>(plan.entry_size()));
   ColumnWriter<T> writer(plan, first_, data_.data(), entries_.data(), number, argument);
   std::vector<double> in, out;
@@ -276,16 +284,13 @@ ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const Sweep& own, MapRunn
     }
     in.swap(out);
   }
+  if (wanted != nullptr) wanted->roots = writer.roots(wanted->value);
 }
 
 template <class T>
 std::int64_t ImageColumns<T>::bytes(const SpatialPlan& plan) {
-  std::int64_t size = cpu::kCopySlack;
-  for (const ColumnPlan& column : plan.columns()) {
-    const Grid& grid = plan.program().values[static_cast<std::size_t>(column.value)].grid;
-    size += Frame(grid, plan.stage(column.value).border).count();
-  }
-  return size * static_cast<std::int64_t>(sizeof(T)) +
+  std::vector<std::int64_t> first;
+  return layout_columns(plan, first) * static_cast<std::int64_t>(sizeof(T)) +
          plan.entry_size() * static_cast<std::int64_t>(sizeof(double));
 }
 

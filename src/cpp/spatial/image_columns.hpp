@@ -11,6 +11,12 @@
 
 namespace ntkfast::spatial {
 
+// sqrt(K(p, p)) of a value at every position of one image.
+struct RootsOf {
+  int value;
+  std::vector<double> roots;
+};
+
 // Each column is stored with its border, so that the window of any offset is a block of it.
 //
 // Behind a pool, variances are those of sums of positions: they come from the maps of the image
@@ -20,9 +26,9 @@ template <class T>
 class ImageColumns {
  public:
   // `image`: height x width x channels. Throws KernelOverflow, whose message calls it image number
-  // `number` of `argument`.
+  // `number` of `argument`. Fills `wanted`, if given.
   ImageColumns(const SpatialPlan& plan, const Sweep& own, MapRunner<T>& runner, const T* image,
-               std::int64_t number, const char* argument);
+               std::int64_t number, const char* argument, RootsOf* wanted = nullptr);
 
   // All columns of a layout, as its maps read them. Writes up to kCopySlack lanes more.
   void copy_windows(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels,

@@ -71,6 +71,7 @@ MapRunner<T>::MapRunner(const SpatialPlan& plan, bool ntk, std::string_view isa)
       next.step.out = planned.out;
       next.step.even = planned.even;
       next.step.odd = planned.odd;
+      if (op.kind == OpKind::Table) next.step.table = &op.table->maps<T>();
       for (int k = 0; k < kMaxConstants; ++k) {
         next.step.constants[k] = static_cast<T>(planned.constants[k]);
       }

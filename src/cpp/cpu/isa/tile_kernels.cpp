@@ -2,6 +2,7 @@
 #include "cpu/tile_kernels.hpp"
 
 #include "cpu/isa/loops.hpp"
+#include "cpu/isa/map_table_step.hpp"
 #include "cpu/isa/steps.hpp"
 #include "math/activation_list.hpp"
 #include "math/input_deficit.hpp"
@@ -21,7 +22,9 @@ namespace ntkfast::cpu::NTKFAST_ISA {
 template <class T>
 StepFunction<T> step_function(const Op& op, bool signed_rho, TauMode mode, bool map) {
   const bool tau = mode != TauMode::None;
-  if (op.kind == OpKind::Table) return table_function<T>(signed_rho, tau);
+  if (op.kind == OpKind::Table) {
+    return map ? map_table_function<T>(signed_rho, tau) : table_function<T>(signed_rho, tau);
+  }
   if (op.kind == OpKind::Dropout) return dropout_function<T>(signed_rho, tau);
   if (op.kind == OpKind::HermiteSeries) return series_function<T>(signed_rho, tau, map);
   if (op.kind != OpKind::Activation) return layer_function<T>(op, signed_rho, mode);
