@@ -14,13 +14,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import _core, errors, layers, models
+from ._composition import repeat, serial
 from ._elsewhere import HINTS
 from ._gram import Kernels, kernels_of
 from ._text import from_text
 from .config import config
 from .layers import *
 from .models import mlp
-from .network import Network, repeat, serial
+from .network import Network
 from .serialization import from_dict
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ._lowering import compile_program, flatten
 from ._resolution import Approximation, approximations, program_for
 from ._text import to_text
 from ._threads import resolve_threads
-from ._validate import choice, whole_number
+from ._validate import choice
 from .config import resolve_isa
 from .layers import Layer
 from .layers.spatial import refuse_positions
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._summary import Summary
     from .operator import KernelOperator
 
-__all__ = ["Kernels", "Network", "repeat", "serial"]
+__all__ = ["Kernels", "Network"]
 
 Devices: TypeAlias = str | tuple[str, ...] | list[str] | None
 
@@ -90,7 +90,13 @@ class Network:
         return serialization.to_dict(self)
 
     def ntk(
-        self, X: Any, Z: Any = None, *, threads: int | None = None, device: Devices = None
+        self,
+        X: Any,
+        Z: Any = None,
+        *,
+        threads: int | None = None,
+        device: Devices = None,
+        precision: str | None = None,
     ) -> Any:
         """Return the neural tangent kernel.
 
@@ -105,6 +111,9 @@ class Network:
             Number of threads for this call.
         device : {"auto", "cpu", "cuda", "cuda:<number>", "cuda:all"} or tuple of them, optional
             Where to compute, for this call, as in `ntkfast.config`; "auto" is where X is.
+        precision : {"ieee", "tf32x3", "tf32"}, optional
+            Instead of ``config.precision``: how a CUDA device multiplies rows of float32. float64
+            and the CPU are always "ieee".
 
         Returns
         -------
@@ -126,10 +135,17 @@ class Network:
         >>> SVC(kernel=nk.mlp(1, b_std=1.0).ntk, C=1e6).fit(X, y).predict(X).tolist()
         [1, 1, 0, 0]
         """
-        return self._gram(X, Z, nngp=False, ntk=True, threads=threads, device=device).ntk
+        where = {"threads": threads, "device": device, "precision": precision}
+        return self._gram(X, Z, nngp=False, ntk=True, **where).ntk
 
     def nngp(
-        self, X: Any, Z: Any = None, *, threads: int | None = None, device: Devices = None
+        self,
+        X: Any,
+        Z: Any = None,
+        *,
+        threads: int | None = None,
+        device: Devices = None,
+        precision: str | None = None,
     ) -> Any:
         """Return the covariance of the network's output at initialisation.
 
@@ -142,10 +158,17 @@ class Network:
         array([[4.25, 2.25],
                [2.25, 1.25]])
         """
-        return self._gram(X, Z, nngp=True, ntk=False, threads=threads, device=device).nngp
+        where = {"threads": threads, "device": device, "precision": precision}
+        return self._gram(X, Z, nngp=True, ntk=False, **where).nngp
 
     def kernels(
-        self, X: Any, Z: Any = None, *, threads: int | None = None, device: Devices = None
+        self,
+        X: Any,
+        Z: Any = None,
+        *,
+        threads: int | None = None,
+        device: Devices = None,
+        precision: str | None = None,
     ) -> Kernels:
         """Return both kernels, computed in one pass.
 
@@ -163,7 +186,8 @@ class Network:
         >>> k.ntk.shape, bool((k.ntk >= k.nngp).all())
         ((2, 2), True)
         """
-        return self._gram(X, Z, nngp=True, ntk=True, threads=threads, device=device)
+        where = {"threads": threads, "device": device, "precision": precision}
+        return self._gram(X, Z, nngp=True, ntk=True, **where)
 
     def operator(
         self,
@@ -179,12 +203,10 @@ class Network:
 
         Parameters
         ----------
-        X, Z, threads, device
+        X, Z, threads, device, precision
             As for `ntk`; X and Z are read again in every product and must not be changed.
         kind : {"ntk", "nngp"}, default "ntk"
             Which kernel.
-        precision : {"ieee", "tf32x3", "tf32"}, optional
-            Instead of ``config.precision``, on a CUDA device.
 
         Returns
         -------
@@ -438,63 +460,3 @@ class Network:
 
     def _gram(self, X: Any, Z: Any, **options: Any) -> Kernels:
         return grams([self], X, Z, **options)[0]
-
-
-def serial(*layers: Layer | Network) -> Network:
-    """Return the network that applies the layers one after the other.
-
-    Parameters
-    ----------
-    *layers : Layer or Network
-        At least one; a network stands for its layers.
-
-    Returns
-    -------
-    Network
-
-    Raises
-    ------
-    TypeError
-        If an argument is not a layer.
-    ArchitectureError
-        If the sequence has no kernel, such as two activations in a row; the message says where.
-
-    Examples
-    --------
-    >>> import ntkfast as nk
-    >>> block = nk.serial(nk.Dense(), nk.Relu())
-    >>> nk.serial(block, block, nk.Dense())
-    serial(Dense(), Relu(), Dense(), Relu(), Dense())
-    """
-    return Network(layers)  # type: ignore[arg-type]  # flattened to layers there
-
-
-def repeat(block: Layer | Network | Iterable[Layer | Network], times: int) -> Network:
-    """Return the network that applies a block several times, with new weights each time.
-
-    Parameters
-    ----------
-    block : Layer, Network, or list of them
-        What to repeat.
-    times : int
-        How often, >= 1.
-
-    Returns
-    -------
-    Network
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has the wrong type or is out of range.
-    ArchitectureError
-        If the sequence has no kernel.
-
-    Examples
-    --------
-    >>> import ntkfast as nk
-    >>> nk.repeat([nk.Dense(2**0.5), nk.Relu()], 2)
-    serial(Dense(W_std=1.4142135623730951), Relu(), Dense(W_std=1.4142135623730951), Relu())
-    """
-    layers = tuple(block) if isinstance(block, (list, tuple)) else (block,)
-    return Network(flatten(layers, "repeat") * whole_number("times", times, minimum=1))

@@ -16,7 +16,7 @@ from ._gram_progress import gram_progress
 from ._resolution import program_for
 from ._threads import resolve_threads
 from ._validate import choice
-from .config import resolve_isa
+from .config import resolve_isa, resolve_precision
 from .layers.spatial import refuse_positions
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
         self._threads = resolve_threads(threads)
         self._data = data = prepare(X, Z)
         isa = resolve_isa()
+        precision = resolve_precision(precision)
         devices = resolve_devices(device, data.device)
         n = len(data.x)
         m = n if data.z is None else len(data.z)
