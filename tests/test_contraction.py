@@ -86,6 +86,35 @@ def test_any_weights(layers: Any, mode: str, order: str, n: int, m: int, outputs
     assert np.array_equal(own, flipped)
 
 
+@pytest.mark.parametrize("order", ["auto", "pairs", "gradients"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("layers", LAYERS.values(), ids=LAYERS)
+def test_a_kernel_that_is_overwritten_is_the_sum_from_zero(
+    layers: Any, mode: str, dtype: Any, order: str
+) -> None:
+    """Whatever it held, in every layout; a symmetric one is complete at once."""
+    for n, m, outputs in ((7, 5, 3), (60, 43, 4), (130, 1, 1)):
+        left, right = (sides(layers, k, outputs, dtype, k) for k in (n, m))
+        for other, cols in ((right, m), (None, n)):
+            zeros = np.zeros(shape(mode, n, cols, outputs), dtype)
+            _core.contract_uses(left, other, scales(layers), mode, zeros, 2, None, order)
+            if other is None:
+                _core.mirror_kernel(zeros, mode, 1)
+            matrix = np.full((n, outputs, cols, outputs), np.nan, dtype)
+            views = [
+                np.full(zeros.shape, np.nan, dtype),
+                np.full((n + 2, cols + 3, *zeros.shape[2:]), np.nan, dtype)[1:-1, 2:-1],
+                np.full(zeros.shape, np.nan, dtype)[::-1],
+                *([matrix.transpose(0, 2, 1, 3)] if mode == "full" else []),
+            ]
+            for view in views:
+                _core.contract_uses(
+                    left, other, scales(layers), mode, view, 2, None, order, overwrite=True
+                )
+                assert np.array_equal(view, zeros)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_blocks_of_a_jacobian(mode: str) -> None:
     rng = np.random.default_rng(0)

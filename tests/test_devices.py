@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -133,6 +134,16 @@ def test_precision_reaches_the_device(imitated: dict[str, Any]) -> None:
         NET.operator(single, device="cuda", precision="ieee")
         NET.operator(X, device="cuda")  # float64 knows one
     assert kinds == [0, 2, 3, 0, 1]
+    kinds.clear()
+    for method in (NET.ntk, NET.nngp, NET.kernels):
+        for precision in ("ieee", "tf32x3", "tf32", None):
+            method(single, device="cuda", precision=precision)
+    nk.kernels_of([NET], single, device="cuda", precision="tf32")
+    with nk.config(precision="tf32x3"):
+        NET.ntk(single, device="cuda", precision="ieee")
+        NET.ntk(single, device="cuda")
+        NET.ntk(X, device="cuda", precision="tf32")
+    assert kinds == [0, 2, 3, 0] * 3 + [3, 0, 2, 1]
 
 
 def test_precision_is_checked() -> None:
@@ -140,6 +151,12 @@ def test_precision_is_checked() -> None:
         nk.config.precision = "fp16"
     with pytest.raises(TypeError, match=r"config.precision must be one of"):
         nk.config(precision=32)
+    for call in (NET.ntk, NET.nngp, NET.kernels, NET.operator, partial(nk.kernels_of, [NET])):
+        with pytest.raises(ValueError, match=r"^precision must be one of 'ieee', .*got 'tf31'"):
+            call(X, precision="tf31")
+        with pytest.raises(TypeError, match=r"^precision must be one of"):
+            call(X, precision=3)
+    assert NET.ntk(X, precision="tf32").tolist() == NET.ntk(X).tolist()
     # On the CPU it changes nothing.
     with nk.config(precision="tf32"):
         got = NET.ntk(X.astype("float32"))

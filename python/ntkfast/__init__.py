@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import _core, errors, layers, models
+from ._composition import repeat, serial
 from ._elsewhere import HINTS
 from ._flips import FlipAverage
 from ._gram import Kernels, kernels_of
@@ -21,7 +22,7 @@ from ._text import from_text
 from .config import config
 from .layers import *
 from .models import mlp
-from .network import Network, repeat, serial
+from .network import Network
 from .serialization import from_dict
 
 if TYPE_CHECKING:

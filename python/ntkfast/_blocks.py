@@ -18,7 +18,7 @@ from ._resolution import program_for
 from ._text import one_line
 from ._threads import resolve_threads
 from ._validate import require_finite
-from .config import config, resolve_isa
+from .config import config, resolve_isa, resolve_precision
 from .errors import KernelOverflowError
 from .layers.branches import leaves
 from .layers.spatial import AvgPool, SumPool
@@ -192,8 +192,10 @@ class NetworkBlocks(Blocks):
         ntk: bool,
         threads: int | None,
         device: str | tuple[str, ...] | list[str] | None,
+        precision: str | None = None,
     ) -> None:
         self._net = net
+        self._precision = resolve_precision(precision)
         data = prepared([net], X, Z)
         self.images = data.x.ndim > 2
         self.devices = resolve_devices(device, data.device)
@@ -238,6 +240,7 @@ class NetworkBlocks(Blocks):
                     self.threads,
                     self._isa,
                     progress,
+                    precision=self._precision,
                 )
         return Kernels(K[0], T[0])
 

@@ -148,9 +148,23 @@ def workspace_bytes(
     program: Program, n: int, m: int, d: int, itemsize: int, threads: int
 ) -> int: ...
 def product(
-    a: NDArray[Any], b: NDArray[Any], transposed: bool, scale: float, threads: int
+    a: NDArray[Any],
+    b: NDArray[Any],
+    transposed: bool,
+    scale: float,
+    threads: int,
+    reuse: bool = False,
 ) -> NDArray[Any]:
-    """Return ``scale * a @ b``, or ``b.T``, of C-contiguous matrices of one dtype."""
+    """Return ``scale * a @ b``, or ``b.T``, of C-contiguous matrices of one dtype.
+
+    `reuse` as for `large_array`.
+    """
+
+def large_array(shape: Sequence[int], narrow: bool, reuse: bool) -> NDArray[Any]:
+    """Return an array that holds nothing yet, of float32 if `narrow`, else of float64.
+
+    With `reuse`, memory that was kept from dropped results is taken, and this is kept.
+    """
 
 def contract_uses(
     left: Sequence[tuple[NDArray[Any], NDArray[Any]]],
@@ -161,6 +175,7 @@ def contract_uses(
     threads: int,
     progress: Callable[[int, int], None] | None = None,
     order: str = "auto",
+    overwrite: bool = False,
 ) -> None:
     """Add to a tangent kernel the parts of weights, from their inputs and signals.
 
@@ -187,6 +202,9 @@ def contract_uses(
     order : {"auto", "pairs", "gradients"}
         Over pairs of uses, or per-sample weight gradients first; "auto" takes the one with fewer
         multiplications for each weight. Gradients take up to 32 MiB per side, or n O units entries.
+    overwrite : bool, default False
+        `out` holds nothing yet: it is written instead of added to, and a symmetric kernel is
+        complete when this returns. Fastest where `out` is stored as a matrix.
     """
 
 def contract_jacobians(

@@ -157,9 +157,9 @@ def _job(
     program: _core.Program, data: Prepared, ntk: bool, threads: int, isa: str, precision: str | None
 ) -> object:
     from . import _core
-    from .config import config, precision_name
+    from .config import resolve_precision
 
-    chosen = config.precision if precision is None else precision_name("precision", precision)
+    chosen = resolve_precision(precision)
     kind = _FLOAT64_KIND if data.x.dtype.itemsize == 8 else _KINDS[chosen]
     return _core.device_job(program, data.x, data.z, ntk, threads, isa, kind)
 

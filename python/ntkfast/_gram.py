@@ -16,7 +16,7 @@ from ._resolution import program_for
 from ._text import one_line
 from ._threads import resolve_threads
 from ._validate import choice, got, require_finite
-from .config import config, resolve_isa
+from .config import config, resolve_isa, resolve_precision
 from .errors import ArchitectureError, DeviceError, KernelOverflowError
 from .layers.spatial import positions
 
@@ -61,6 +61,7 @@ def kernels_of(
     kind: str = ...,
     threads: int | None = ...,
     device: str | tuple[str, ...] | list[str] | None = ...,
+    precision: str | None = ...,
 ) -> dict[Key, Any]: ...
 
 
@@ -73,6 +74,7 @@ def kernels_of(
     kind: str = ...,
     threads: int | None = ...,
     device: str | tuple[str, ...] | list[str] | None = ...,
+    precision: str | None = ...,
 ) -> list[Any]: ...
 
 
@@ -84,6 +86,7 @@ def kernels_of(
     kind: str = "both",
     threads: int | None = None,
     device: str | tuple[str, ...] | list[str] | None = None,
+    precision: str | None = None,
 ) -> dict[Any, Any] | list[Any]:
     """Return the kernels of several networks from one pass over the pairs of rows.
 
@@ -104,6 +107,8 @@ def kernels_of(
         Number of threads for this call.
     device : {"auto", "cpu", "cuda", "cuda:<number>", "cuda:all"} or tuple of them, optional
         Where to compute, for this call.
+    precision : {"ieee", "tf32x3", "tf32"}, optional
+        How a CUDA device multiplies rows of float32, as for `Network.ntk`.
 
     Returns
     -------
@@ -135,7 +140,7 @@ def kernels_of(
         if not isinstance(net, Network):
             raise TypeError(f"kernels_of() takes networks, {got(net)} among them")
     wanted = {"nngp": kind != "ntk", "ntk": kind != "nngp"}
-    found = grams(members, X, Z, **wanted, threads=threads, device=device)
+    found = grams(members, X, Z, **wanted, threads=threads, device=device, precision=precision)
     results = found if kind == "both" else [getattr(each, kind) for each in found]
     return dict(zip(nets, results, strict=True)) if isinstance(nets, Mapping) else results
 
@@ -149,6 +154,7 @@ def grams(
     ntk: bool,
     threads: int | None,
     device: str | tuple[str, ...] | list[str] | None = None,
+    precision: str | None = None,
     resident: bool = False,
 ) -> list[Kernels]:
     """Return the kernels that are asked for, the other ones being None.
@@ -157,6 +163,7 @@ def grams(
     """
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
+    precision = resolve_precision(precision)
     data = prepared(nets, X, Z)
     index = resolve_devices(device, data.device)
     refuse_device(data, index)
@@ -173,7 +180,9 @@ def grams(
             reuse = config.reuse_memory
             K, T = _core.gram(program, data.x, data.z, nngp, ntk, n_threads, isa, reuse, progress)
         else:
-            K, T = kernels_on(index, program, data, nngp, ntk, n_threads, isa, progress)
+            K, T = kernels_on(
+                index, program, data, nngp, ntk, n_threads, isa, progress, precision=precision
+            )
     return [Kernels(data.wrap(k), data.wrap(t)) for k, t in zip(K, T, strict=True)]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ._composition import serial
 from ._validate import choice, got, whole_number
 from .layers import AvgPool, Conv, Dense, Flatten, GlobalAvgPool, Layer, Relu
-from .network import Network, serial
+from .network import Network
 
 __all__ = ["cntk", "myrtle"]
 

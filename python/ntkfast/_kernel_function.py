@@ -29,6 +29,7 @@ class KernelFunction:
         out: Any = None,
         threads: int | None = None,
         device: Devices = None,
+        precision: str | None = None,
     ) -> Any:
         """Return the neural tangent kernel.
 
@@ -48,6 +49,9 @@ class KernelFunction:
             Number of threads for this call.
         device : {"auto", "cpu", "cuda", "cuda:<number>", "cuda:all"} or tuple of them, optional
             Where to compute, for this call, as in `ntkfast.config`; "auto" is where X is.
+        precision : {"ieee", "tf32x3", "tf32"}, optional
+            Instead of ``config.precision``: how a CUDA device multiplies rows of float32. float64
+            and the CPU are always "ieee".
 
         Returns
         -------
@@ -74,9 +78,8 @@ class KernelFunction:
         >>> SVC(kernel=nk.mlp(1, b_std=1.0).ntk, C=1e6).fit(X, y).predict(X).tolist()
         [1, 1, 0, 0]
         """
-        return self._made(
-            X, Z, nngp=False, ntk=True, out=(out,), threads=threads, device=device
-        ).ntk
+        where = {"threads": threads, "device": device, "precision": precision}
+        return self._made(X, Z, nngp=False, ntk=True, out=(out,), **where).ntk
 
     def nngp(
         self,
@@ -86,6 +89,7 @@ class KernelFunction:
         out: Any = None,
         threads: int | None = None,
         device: Devices = None,
+        precision: str | None = None,
     ) -> Any:
         """Return the covariance of the network's output at initialisation.
 
@@ -98,9 +102,8 @@ class KernelFunction:
         array([[4.25, 2.25],
                [2.25, 1.25]])
         """
-        return self._made(
-            X, Z, nngp=True, ntk=False, out=(out,), threads=threads, device=device
-        ).nngp
+        where = {"threads": threads, "device": device, "precision": precision}
+        return self._made(X, Z, nngp=True, ntk=False, out=(out,), **where).nngp
 
     def kernels(
         self,
@@ -110,6 +113,7 @@ class KernelFunction:
         out: Any = None,
         threads: int | None = None,
         device: Devices = None,
+        precision: str | None = None,
     ) -> Kernels:
         """Return both kernels, computed in one pass.
 
@@ -136,7 +140,8 @@ class KernelFunction:
             raise TypeError(
                 f"out must be a pair (nngp, ntk) of arrays or of file names, {got(out)}"
             )
-        return self._made(X, Z, nngp=True, ntk=True, out=pair, threads=threads, device=device)
+        where = {"threads": threads, "device": device, "precision": precision}
+        return self._made(X, Z, nngp=True, ntk=True, out=pair, **where)
 
     def operator(
         self,
@@ -152,12 +157,10 @@ class KernelFunction:
 
         Parameters
         ----------
-        X, Z, threads, device
+        X, Z, threads, device, precision
             As for `ntk`; X and Z are read again in every product and must not be changed.
         kind : {"ntk", "nngp"}, default "ntk"
             Which kernel.
-        precision : {"ieee", "tf32x3", "tf32"}, optional
-            Instead of ``config.precision``, on a CUDA device.
 
         Returns
         -------

@@ -67,7 +67,8 @@ def from_text(text: str) -> Network:
         ...
     ntkfast.errors.ArchitectureError: line 1, column 17: unknown layer 'Rellu'; ...
     """
-    from .network import Network, serial
+    from ._composition import serial
+    from .network import Network
 
     if not isinstance(text, str):
         raise TypeError(f"text must be a string, {got(text)}")

@@ -14,7 +14,7 @@ from . import _core
 from ._device import device_choice
 from ._validate import choice, flag, got, known, whole_number
 
-__all__ = ["Config", "config", "precision_name", "resolve_isa"]
+__all__ = ["Config", "config", "resolve_isa", "resolve_precision"]
 
 _UNITS = {"b": 1}
 for _power, _letter in enumerate("kmgt", start=1):
@@ -26,13 +26,12 @@ def _device(value: object) -> str | tuple[str, ...]:
     return device_choice("config.device", value)
 
 
-def precision_name(name: str, value: object) -> str:
-    """Return the name of a precision, refusing what is none."""
+def _precision_name(name: str, value: object) -> str:
     return choice(name, value, ("ieee", "tf32x3", "tf32"))
 
 
 def _precision(value: object) -> str:
-    return precision_name("config.precision", value)
+    return _precision_name("config.precision", value)
 
 
 def _threads(value: object) -> int | None:
@@ -191,6 +190,11 @@ def _overriding(settings: Mapping[str, Any]) -> Iterator[None]:
 
 
 config = Config()
+
+
+def resolve_precision(precision: object) -> str:
+    """Return the precision of a call, which goes before that of config."""
+    return config.precision if precision is None else _precision_name("precision", precision)
 
 
 def resolve_isa() -> str:

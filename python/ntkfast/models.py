@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ._composition import serial
 from ._image_models import cntk, myrtle
 from ._validate import finite_number, got, known, whole_number
 from .layers import LAYERS, Activation, Dense, Layer, Relu
-from .network import Network, serial
+from .network import Network
 
 __all__ = ["arora", "cntk", "mlp", "myrtle"]
 

@@ -18,7 +18,7 @@ from ._kernel_function import Devices
 from ._resolution import program_for
 from ._threads import resolve_threads
 from ._validate import choice
-from .config import resolve_isa
+from .config import resolve_isa, resolve_precision
 from .layers.spatial import has_positions
 from .network import Network
 
@@ -91,7 +91,8 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
             self._read_rows(net, X, Z, device, precision)
         else:
             wanted = {"nngp": self.kind == "nngp", "ntk": self.kind == "ntk"}
-            blocks = net._blocks(X, Z, **wanted, threads=self._threads, device=device)
+            where = {"threads": self._threads, "device": device, "precision": precision}
+            blocks = net._blocks(X, Z, **wanted, **where)
             self._x, self._z = blocks.x, blocks.z
             self._engine = self._by_blocks = BlockProduct(blocks)
             self._require_memory(1)
@@ -105,6 +106,7 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
         data = prepare(X, Z)
         self._x, self._z = data.x, data.z
         isa = resolve_isa()
+        precision = resolve_precision(precision)
         devices = resolve_devices(device, data.device)
         with translated([net], data):
             self._program = program_for([net.layers], data.x, data.z, self._threads, isa)

@@ -53,7 +53,7 @@ def from_dict(d: Mapping[str, Any]) -> Network:
     >>> nk.from_dict({"type": "serial", "layers": [{"type": "Dense", "b_std": 0.1}]})
     serial(Dense(b_std=0.1))
     """
-    from .network import serial
+    from ._composition import serial
 
     return serial(*_read(d, "the network"))
 

@@ -130,7 +130,15 @@ void check(const std::vector<Shape>& shapes, std::int64_t n, std::int64_t m, std
       const auto out = view(kernel, mode, n, m, o);
       contract_uses(layers, std::vector(layers.size(), order), out, {2, {}});
       if (symmetric) mirror_kernel(out, {2, {}});
+      std::vector<double> written(kernel.size(), std::nan(""));
+      contract_uses(layers, std::vector(layers.size(), order), view(written, mode, n, m, o),
+                    {2, {}, true});
       double worst = 0.0;
+      bool same = true;  // and not the NaN that was there
+      for (std::size_t k = 0; k < kernel.size(); ++k) {
+        same = same && std::abs(kernel[k] - 1.0 - written[k]) <= tolerance;
+      }
+      CHECK(same);
       for (std::int64_t i = 0; i < n; ++i) {
         const auto ours = all(left, i);
         for (std::int64_t j = 0; j < m; ++j) {

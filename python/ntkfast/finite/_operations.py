@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._threads import resolve_threads
+from ..config import config
 from ..layers import Activation, Dense
 from ._parameters import DenseParameters
 
@@ -27,6 +28,7 @@ __all__ = [
     "Pointwise",
     "Product",
     "Sum",
+    "large_array",
 ]
 
 Array = NDArray[Any]
@@ -139,7 +141,9 @@ class Pointwise(Operation):
     def pull(
         self, inputs: Values, value: Array, own: DenseParameters | None, signal: Array
     ) -> Values:
-        return (signal * self.phi.slope(inputs[0])[:, None, :],)
+        slope = self.phi.slope(inputs[0])[:, None, :]
+        pulled = large_array(signal.shape, np.result_type(signal, slope))
+        return (np.multiply(signal, slope, out=pulled),)
 
     def push(
         self, inputs: Values, value: Array, own: DenseParameters | None, directions: Directions
@@ -257,7 +261,12 @@ def _product(a: Array, b: Array, scale: float, *, transposed: bool = False) -> A
     """Return ``scale * a @ b``, or ``b.T``, by the core's threads."""
     dtype = np.result_type(a, b)
     a, b = (np.ascontiguousarray(each, dtype) for each in (a, b))
-    return _core.product(a, b, transposed, scale, resolve_threads())
+    return _core.product(a, b, transposed, scale, resolve_threads(), config.reuse_memory)
+
+
+def large_array(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Return memory, perhaps that of an array that was dropped: new pages cost a pass each."""
+    return _core.large_array(shape, dtype == np.float32, config.reuse_memory)
 
 
 def _divided(z: Array, root: Array) -> Array:

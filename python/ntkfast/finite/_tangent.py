@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from ._operations import Affine
+from ._operations import Affine, large_array
 from ._passes import Parameters, forward, signals
 from ._tape import Tape
 
@@ -55,7 +55,7 @@ def kernel(
     """Return the tangent kernel of x and z (None: of x with itself), `rows` samples at a time."""
     other = x if z is None else z
     dtype = np.result_type(x, *(p.weights for p in parameters.values()))
-    out = _zeros(mode, len(x), len(other), tape.outputs, dtype)
+    out = _result(mode, len(x), len(other), tape.outputs, dtype)
     firsts = range(0, len(x), rows)
     blocks = sum(len(range(0, len(other) if z is not None else i + 1, rows)) for i in firsts)
     finished = 0
@@ -66,9 +66,11 @@ def kernel(
             right = None if own else _weights(tape, parameters, other[j : j + rows], dtype).sides
             block = out[i : i + rows, j : j + rows]
             counted = _counted(progress, finished, blocks)
-            _core.contract_uses(left.sides, right, left.scales, mode, block, threads, counted)
+            _core.contract_uses(
+                left.sides, right, left.scales, mode, block, threads, counted, overwrite=True
+            )
             finished += 1
-    if z is None:
+    if z is None and blocks > 1:  # a block of its own is complete
         _core.mirror_kernel(out, mode, threads)
     return out
 
@@ -94,11 +96,11 @@ def _weights(tape: Tape, parameters: Parameters, x: Array, dtype: Any) -> _Weigh
     return found
 
 
-def _zeros(mode: str, n: int, m: int, outputs: int, dtype: Any) -> Array:
-    """Return a kernel of zeros; a full one is stored as the matrix (n O, m O), as solvers want."""
+def _result(mode: str, n: int, m: int, outputs: int, dtype: Any) -> Array:
+    """Return memory for a kernel; a full one is stored as the matrix (n O, m O), for solvers."""
     shape = (n, outputs, m, outputs) if mode == "full" else result_shape(mode, n, m, outputs)
-    zeros: Array = np.zeros(shape, dtype)
-    return zeros.transpose(0, 2, 1, 3) if mode == "full" else zeros
+    out = large_array(shape, dtype)
+    return out.transpose(0, 2, 1, 3) if mode == "full" else out
 
 
 def _counted(progress: Progress | None, finished: int, blocks: int) -> Progress | None:

@@ -181,7 +181,7 @@ class _Pool(_Spatial):
         choice(f"{type(self).__name__}(padding=...)", self.padding, PADDINGS)
 
     @property
-    def axes(self) -> int | None:  # noqa: D102
+    def axes(self) -> int | None:
         return len(self.window_shape)
 
     def _append(self, builder: Builder, value: int, mean: bool, normalize_edges: bool) -> int:

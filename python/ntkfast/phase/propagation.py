@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._composition import serial
 from .._gram import kernels_of
 from .._validate import finite_number, got
 from .._variants import all_fixed
@@ -18,7 +19,7 @@ from ..errors import ArchitectureError, KernelOverflowError
 from ..layers import Activation, Dense, Layer
 from ..layers.branches import leaves
 from ..models import activation_layer
-from ..network import Network, serial
+from ..network import Network
 from .panels import Panels
 
 FloatArray: TypeAlias = NDArray[np.float64]

@@ -12,7 +12,7 @@ namespace {
 // Multiplications that are done before a second thread has started.
 constexpr double kWorkPerThread = 1 << 21;
 // Few rows per task make BLAS pack the other factor too often, many leave threads without any.
-constexpr std::int64_t kFewRows = 32, kManyRows = 256;
+constexpr std::int64_t kFewRows = 32, kManyRows = 512;
 
 }  // namespace
 

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "backend/result_memory.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/monitor.hpp"
+#include "bindings/result_array.hpp"
 #include "cpu/gram.hpp"
 #include "program/row_tables.hpp"
 #include "spatial/gram.hpp"
@@ -24,20 +24,7 @@ using Rows = py::array_t<T, py::array::c_style>;
 
 using Results = std::vector<std::optional<py::array>>;
 
-template <class T>
-py::array_t<T> result_array(std::vector<py::ssize_t> shape, bool reuse) {
-  std::size_t count = 1;
-  for (const auto extent : shape) {
-    const auto size = static_cast<std::size_t>(extent);
-    if (size != 0 && count > PY_SSIZE_T_MAX / sizeof(T) / size) throw std::bad_alloc();
-    count *= size;
-  }
-  auto owner = std::make_unique<ntkfast::ResultMemory>(count * sizeof(T), reuse);
-  const auto* data = static_cast<T*>(owner->data());
-  py::capsule capsule(owner.get(), [](void* p) { delete static_cast<ntkfast::ResultMemory*>(p); });
-  owner.release();
-  return py::array_t<T>(std::move(shape), data, std::move(capsule));
-}
+using ntkfast::result_array;
 
 // The outputs of one call: arrays for Python, pointers for the engine.
 template <class T>

@@ -8,6 +8,7 @@
 
 #include "bindings/bindings.hpp"
 #include "bindings/monitor.hpp"
+#include "bindings/result_array.hpp"
 #include "tangent/contraction.hpp"
 #include "tangent/uses.hpp"
 
@@ -184,17 +185,20 @@ void check_square(const py::array& out, bool symmetric) {
 
 void contract_uses(const std::vector<Pair>& left, const std::optional<std::vector<Pair>>& right,
                    const std::vector<std::pair<double, double>>& scales, const std::string& mode,
-                   py::array out, int threads, const py::object& progress,
-                   const std::string& order) {
+                   py::array out, int threads, const py::object& progress, const std::string& order,
+                   bool overwrite) {
   if (scales.size() != left.size() || (right && right->size() != left.size())) {
     throw py::value_error("left, right and scales must have one entry for each weight, got " +
                           std::to_string(left.size()) + ", " +
                           std::to_string(right ? right->size() : left.size()) + " and " +
                           std::to_string(scales.size()));
   }
-  if (left.empty()) return;
+  if (left.empty()) {
+    if (overwrite) out.attr("fill")(0);
+    return;
+  }
   check_square(out, !right);
-  const ContractionOptions options{threads, make_monitor(&progress)};
+  const ContractionOptions options{threads, make_monitor(&progress), overwrite};
   for_dtypes(left[0].second, out, [&](auto input, auto result) {
     uses_into<decltype(input), decltype(result)>(left, right, scales, read_mode(mode), out, order,
                                                  options);
@@ -205,7 +209,7 @@ void contract_jacobians(const py::array& left, const std::optional<py::array>& r
                         const std::string& mode, py::array out, int threads,
                         const py::object& progress) {
   check_square(out, !right);
-  const ContractionOptions options{threads, make_monitor(&progress)};
+  const ContractionOptions options{threads, make_monitor(&progress), false};
   for_dtypes(left, out, [&](auto input, auto result) {
     jacobians_into<decltype(input), decltype(result)>(left, right, read_mode(mode), out, options);
   });
@@ -218,9 +222,14 @@ void mirror(py::array& out, Mode mode, const ContractionOptions& options) {
   ntkfast::tangent::mirror_kernel(kernel, options);
 }
 
+py::array large_array(std::vector<py::ssize_t> shape, bool narrow, bool reuse) {
+  if (narrow) return ntkfast::result_array<float>(std::move(shape), reuse);
+  return ntkfast::result_array<double>(std::move(shape), reuse);
+}
+
 void mirror_kernel(py::array out, const std::string& mode, int threads) {
   check_square(out, true);
-  const ContractionOptions options{threads, make_monitor(nullptr)};
+  const ContractionOptions options{threads, make_monitor(nullptr), false};
   if (py::isinstance<py::array_t<float>>(out)) {
     mirror<float>(out, read_mode(mode), options);
   } else if (py::isinstance<py::array_t<double>>(out)) {
@@ -235,7 +244,9 @@ void mirror_kernel(py::array out, const std::string& mode, int threads) {
 void register_tangent(py::module_& module) {
   module.def("contract_uses", &contract_uses, py::arg("left"), py::arg("right"), py::arg("scales"),
              py::arg("mode"), py::arg("out").noconvert(), py::arg("threads"),
-             py::arg("progress") = py::none(), py::arg("order") = "auto");
+             py::arg("progress") = py::none(), py::arg("order") = "auto",
+             py::arg("overwrite") = false);
+  module.def("large_array", &large_array, py::arg("shape"), py::arg("narrow"), py::arg("reuse"));
   module.def("contract_jacobians", &contract_jacobians, py::arg("left").noconvert(),
              py::arg("right").noconvert(), py::arg("mode"), py::arg("out").noconvert(),
              py::arg("threads"), py::arg("progress") = py::none());

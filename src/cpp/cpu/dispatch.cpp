@@ -13,6 +13,8 @@ struct IsaEntry {
   const TileKernels<double>& (*double_kernels)();
   const MapKernels<float>& (*float_maps)();
   const MapKernels<double>& (*double_maps)();
+  const ContractionKernels<float>& (*float_contractions)();
+  const ContractionKernels<double>& (*double_contractions)();
 };
 
 #if defined(NTKFAST_HAVE_AVX2)
@@ -31,14 +33,16 @@ bool has_avx512() {
 
 constexpr IsaEntry kIsas[] = {
     {"baseline", [] { return true; }, baseline::float_kernels, baseline::double_kernels,
-     baseline::float_map_kernels, baseline::double_map_kernels},
+     baseline::float_map_kernels, baseline::double_map_kernels, baseline::float_contraction_kernels,
+     baseline::double_contraction_kernels},
 #if defined(NTKFAST_HAVE_AVX2)
     {"avx2", has_avx2, avx2::float_kernels, avx2::double_kernels, avx2::float_map_kernels,
-     avx2::double_map_kernels},
+     avx2::double_map_kernels, avx2::float_contraction_kernels, avx2::double_contraction_kernels},
 #endif
 #if defined(NTKFAST_HAVE_AVX512)
     {"avx512", has_avx512, avx512::float_kernels, avx512::double_kernels, avx512::float_map_kernels,
-     avx512::double_map_kernels},
+     avx512::double_map_kernels, avx512::float_contraction_kernels,
+     avx512::double_contraction_kernels},
 #endif
 };
 
@@ -85,6 +89,17 @@ const MapKernels<T>& map_kernels(std::string_view isa) {
   }
 }
 
+template <class T>
+const ContractionKernels<T>& contraction_kernels(std::string_view isa) {
+  if constexpr (std::is_same_v<T, float>) {
+    return find_isa(isa).float_contractions();
+  } else {
+    return find_isa(isa).double_contractions();
+  }
+}
+
+template const ContractionKernels<float>& contraction_kernels<float>(std::string_view);
+template const ContractionKernels<double>& contraction_kernels<double>(std::string_view);
 template const MapKernels<float>& map_kernels<float>(std::string_view);
 template const MapKernels<double>& map_kernels<double>(std::string_view);
 template const TileKernels<float>& tile_kernels<float>(std::string_view);

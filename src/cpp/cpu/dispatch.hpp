@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cpu/contraction_kernels.hpp"
 #include "cpu/map_kernels.hpp"
 #include "cpu/tile_kernels.hpp"
 
@@ -19,5 +20,7 @@ template <class T>
 const MapKernels<T>& map_kernels(std::string_view isa);
 template <class T>
 const TileKernels<T>& tile_kernels(std::string_view isa);
+template <class T>
+const ContractionKernels<T>& contraction_kernels(std::string_view isa);
 
 }  // namespace ntkfast::cpu

@@ -53,7 +53,10 @@ void check_strides(const Layer<T>& layer, std::int64_t outputs) {
 template <class T, class R>
 void contract(const std::vector<Layer<T>>& layers, const KernelView<R>& out,
               const ContractionOptions& options) {
-  if (out.n == 0 || out.m == 0 || out.outputs == 0 || layers.empty()) return;
+  if (out.n == 0 || out.m == 0 || out.outputs == 0) return;
+  const bool direct = options.overwrite && out.is_matrix() && !layers.empty();
+  if (options.overwrite && !direct) clear_kernel(out);
+  if (layers.empty()) return;
   std::int64_t uses = 1;
   for (const auto& layer : layers) {
     check_strides(layer, out.outputs);
@@ -68,9 +71,23 @@ void contract(const std::vector<Layer<T>>& layers, const KernelView<R>& out,
       static_cast<std::size_t>(std::max(1, options.threads)));
   tasks.run([&](int worker, std::int64_t index) {
     auto& own = workers[static_cast<std::size_t>(worker)];
-    if (!own) own = std::make_unique<TileWorker<T, R>>(layers, out, size);
+    if (!own) own = std::make_unique<TileWorker<T, R>>(layers, out, size, direct);
     own->run(tiles[static_cast<std::size_t>(index)], tasks, worker);
   });
+  if (options.overwrite && !direct && symmetric) mirror_kernel(out, {options.threads, {}});
+}
+
+template <class R>
+void clear_kernel(const KernelView<R>& kernel) {
+  const std::int64_t outputs = kernel.mode == Mode::kDiagonal ? kernel.outputs : 1;
+  for (std::int64_t r = 0; r < kernel.rows(); ++r) {
+    R* row = kernel.data + kernel.row_offset(r);
+    for (std::int64_t c = 0; c < outputs; ++c) {
+      for (std::int64_t k = 0; k < kernel.cols(); ++k) {
+        row[kernel.col_offset(k) + c * kernel.output] = R(0);
+      }
+    }
+  }
 }
 
 template <class R>
@@ -106,6 +123,8 @@ NTKFAST_INSTANTIATE(float, float)
 NTKFAST_INSTANTIATE(float, double)
 NTKFAST_INSTANTIATE(double, double)
 #undef NTKFAST_INSTANTIATE
+template void clear_kernel(const KernelView<float>&);
+template void clear_kernel(const KernelView<double>&);
 template void mirror_kernel(const KernelView<float>&, const ContractionOptions&);
 template void mirror_kernel(const KernelView<double>&, const ContractionOptions&);
 

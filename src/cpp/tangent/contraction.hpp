@@ -39,15 +39,20 @@ struct Layer {
 struct ContractionOptions {
   int threads = 1;
   Monitor monitor;
+  // The kernel holds nothing yet: it is written instead of added to, and a symmetric one in full.
+  bool overwrite = false;
 };
 
 // Adds the parts of all layers to the kernel. A symmetric one gets its lower triangle alone, that
 // of the matrix of pairs (sample, output) in full: mirror_kernel() fills in the rest when all is
-// added. The bits do not depend on the number of threads. Throws std::invalid_argument where a
-// stride exceeds what BLAS takes.
+// added, unless all is done here (`overwrite`). The bits do not depend on the number of threads.
+// Throws std::invalid_argument where a stride exceeds what BLAS takes.
 template <class T, class R>
 void contract(const std::vector<Layer<T>>& layers, const KernelView<R>& out,
               const ContractionOptions& options);
+
+template <class R>
+void clear_kernel(const KernelView<R>& kernel);
 
 // Copies the lower triangle of a symmetric kernel to the upper one.
 template <class R>

@@ -22,6 +22,11 @@ struct KernelView {
   std::int64_t outputs_per_sample() const { return mode == Mode::kFull ? outputs : 1; }
   std::int64_t rows() const { return n * outputs_per_sample(); }
   std::int64_t cols() const { return m * outputs_per_sample(); }
+  // Whether it is stored as that matrix, with columns side by side.
+  bool is_matrix() const {
+    if (mode == Mode::kDiagonal || other_sample != outputs_per_sample()) return false;
+    return outputs_per_sample() == 1 || (other_output == 1 && sample == outputs * output);
+  }
   std::int64_t row_offset(std::int64_t r) const {
     return mode == Mode::kFull ? r / outputs * sample + r % outputs * output : r * sample;
   }

@@ -5,46 +5,6 @@
 namespace ntkfast::tangent {
 namespace {
 
-// The inner loops: plain, so that the compiler vectorises them.
-template <class T>
-void add_scaled(const T* product, const double* factor, std::int64_t count, double* sum) {
-  for (std::int64_t j = 0; j < count; ++j) sum[j] += factor[j] * static_cast<double>(product[j]);
-}
-
-template <class T>
-void add_scaled(const T* product, double factor, std::int64_t count, double* sum) {
-  for (std::int64_t j = 0; j < count; ++j) sum[j] += factor * static_cast<double>(product[j]);
-}
-
-// sum[j] += sum over the uses v of column j.
-template <class T>
-void add_scaled_uses(const T* product, const double* factor, std::int64_t uses, std::int64_t count,
-                     double* sum) {
-  for (std::int64_t j = 0; j < count; ++j) {
-    double total = 0.0;
-    for (std::int64_t v = 0; v < uses; ++v) {
-      total += factor[j * uses + v] * static_cast<double>(product[j * uses + v]);
-    }
-    sum[j] += total;
-  }
-}
-
-template <class R>
-void add_rounded(const double* sum, double scale, std::int64_t count, R* out) {
-  for (std::int64_t j = 0; j < count; ++j) {
-    out[j] = static_cast<R>(static_cast<double>(out[j]) + scale * sum[j]);
-  }
-}
-
-template <class R>
-void add_rounded(const double* sum, double scale, std::int64_t count, const std::int64_t* offset,
-                 R* out) {
-  for (std::int64_t j = 0; j < count; ++j) {
-    R& entry = out[offset[j]];
-    entry = static_cast<R>(static_cast<double>(entry) + scale * sum[j]);
-  }
-}
-
 std::size_t area(std::int64_t rows, std::int64_t cols) {
   return static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
 }
@@ -53,8 +13,16 @@ std::size_t area(std::int64_t rows, std::int64_t cols) {
 
 template <class T, class R>
 TileWorker<T, R>::TileWorker(const std::vector<Layer<T>>& layers, const KernelView<R>& out,
-                             TileSize size)
-    : layers_(layers), out_(out), size_(size), col_offset_(static_cast<std::size_t>(size.edge)) {
+                             TileSize size, bool overwrite)
+    : layers_(layers),
+      out_(out),
+      size_(size),
+      overwrite_(overwrite),
+      loops_(cpu::contraction_kernels<T>({})),
+      rounding_(cpu::contraction_kernels<R>({})),
+      stores_(cpu::tile_kernels<R>({})),
+      started_(static_cast<std::size_t>(size.outputs)),
+      col_offset_(static_cast<std::size_t>(size.edge)) {
   std::int64_t uses = 1, gathered = 0;
   for (const auto& layer : layers) {
     uses = std::max(uses, layer.uses);
@@ -65,6 +33,7 @@ TileWorker<T, R>::TileWorker(const std::vector<Layer<T>>& layers, const KernelVi
   factor_ = cpu::aligned_array<double>(area(wide, wide));
   spread_ = cpu::aligned_array<double>(static_cast<std::size_t>(wide));
   product_ = cpu::aligned_array<T>(area(wide, wide));
+  if (overwrite) strip_ = cpu::aligned_array<R>(area(cpu::kStripRows, size.edge));
   if (gathered > 0) {
     left_ = cpu::aligned_array<T>(area(wide, std::min(gathered, kProductDepth)));
     right_ = cpu::aligned_array<T>(area(wide, std::min(gathered, kProductDepth)));
@@ -74,7 +43,7 @@ TileWorker<T, R>::TileWorker(const std::vector<Layer<T>>& layers, const KernelVi
 template <class T, class R>
 void TileWorker<T, R>::run(const Tile& tile, Tasks& tasks, int worker) {
   const std::int64_t plane = tile.rows.size() * tile.cols.size();
-  std::fill_n(sum_.get(), plane * tile.outs.size(), 0.0);
+  std::fill(started_.begin(), started_.end(), char{0});
   for (const auto& layer : layers_) {
     make_factor(layer, tile, tasks, worker);
     // The mean over outputs of a weight used once is one long product.
@@ -83,18 +52,26 @@ void TileWorker<T, R>::run(const Tile& tile, Tasks& tasks, int worker) {
     const bool each = out_.mode == Mode::kTrace && !joined;
     const Span outs = each ? Span{0, out_.outputs} : tile.outs;
     for (std::int64_t c = outs.begin; c < outs.end; ++c) {
-      double* sum = sum_.get() + (each ? 0 : (c - outs.begin) * plane);
+      const std::int64_t which = each ? 0 : c - outs.begin;
+      double* sum = sum_.get() + which * plane;
       for (std::int64_t k = 0; k < depth; k += kProductDepth) {
         tasks.checkpoint(worker);
         const Span part{k, std::min(depth, k + kProductDepth)};
         const Panel left = panel(layer, true, tile.rows, c, part);
         const bool own = tile.on_diagonal && layer.uses == 1;
         multiply(left, own ? left : panel(layer, false, tile.cols, c, part), part.size(), own);
-        add_products(layer, tile, sum);
+        // The first product of a tile needs no zeros to be added to.
+        auto& started = started_[static_cast<std::size_t>(which)];
+        if (started == 0 && layer.uses > 1) std::fill_n(sum, plane, 0.0);
+        add_products(layer, tile, started != 0 || layer.uses > 1, sum);
+        started = 1;
       }
     }
   }
-  store(tile);
+  for (std::int64_t c = 0; c < tile.outs.size(); ++c) {
+    if (started_[static_cast<std::size_t>(c)] == 0) std::fill_n(sum_.get() + c * plane, plane, 0.0);
+  }
+  overwrite_ ? write(tile) : store(tile);
 }
 
 // The samples that rows of the kernel's matrix belong to.
@@ -119,7 +96,7 @@ void TileWorker<T, R>::make_factor(const Layer<T>& layer, const Tile& tile, Task
     tasks.checkpoint(worker);
     const std::int64_t depth = std::min(d - k, kProductDepth);
     multiply({a + k, rows, d}, {other + k, cols, d}, depth, false);
-    add_scaled(product_.get(), layer.weight, count, factor_.get());
+    loops_.add_scaled(product_.get(), layer.weight, count, factor_.get());
   }
 }
 
@@ -173,13 +150,18 @@ const double* TileWorker<T, R>::spread_factor(const Layer<T>& layer, const Tile&
   for (std::int64_t j = right.begin; j < right.end; ++j) {
     const double* from = factor + (j - right.begin) * uses;
     const std::int64_t end = std::min(tile.cols.end, (j + 1) * each);
-    for (; until < end; ++until) to = std::copy_n(from, uses, to);
+    for (; until < end; ++until) {
+      for (std::int64_t v = 0; v < uses; ++v) *to++ = from[v];
+    }
   }
   return spread_.get();
 }
 
 template <class T, class R>
-void TileWorker<T, R>::add_products(const Layer<T>& layer, const Tile& tile, double* sum) {
+void TileWorker<T, R>::add_products(const Layer<T>& layer, const Tile& tile, bool started,
+                                    double* sum) {
+  const auto scaled = started ? loops_.add_scaled : loops_.set_scaled;
+  const auto add = started ? loops_.add : loops_.set;
   const std::int64_t uses = layer.uses, cols = tile.cols.size();
   const std::int64_t each = out_.outputs_per_sample();
   const double* factor = nullptr;
@@ -188,16 +170,16 @@ void TileWorker<T, R>::add_products(const Layer<T>& layer, const Tile& tile, dou
     for (std::int64_t u = 0; u < uses; ++u) {
       const T* product = product_.get() + (r * uses + u) * cols * uses;
       if (layer.fan_in == 0 && uses == 1) {
-        add_scaled(product, layer.bias, count, sum + r * cols);
+        scaled(product, layer.bias, count, sum + r * cols);
         continue;
       }
       // Rows of one sample share their factors where each has one use.
       const std::int64_t row = tile.rows.begin + r;
       if (r == 0 || uses > 1 || row % each == 0) factor = spread_factor(layer, tile, row, u);
       if (uses == 1) {
-        add_scaled(product, factor, count, sum + r * cols);
+        add(product, factor, count, sum + r * cols);
       } else {
-        add_scaled_uses(product, factor, uses, count, sum + r * cols);
+        loops_.add_uses(product, factor, uses, count, sum + r * cols);
       }
     }
   }
@@ -213,7 +195,7 @@ void TileWorker<T, R>::store(const Tile& tile) {
     col_offset_[static_cast<std::size_t>(j)] = offset;
     adjacent = adjacent && offset == first + j;
   }
-  const double scale = out_.mode == Mode::kTrace ? 1.0 / static_cast<double>(out_.outputs) : 1.0;
+  const double scale = mean_scale();
   const double* sum = sum_.get();
   for (std::int64_t c = tile.outs.begin; c < tile.outs.end; ++c) {
     for (std::int64_t r = 0; r < tile.rows.size(); ++r, sum += cols) {
@@ -221,12 +203,46 @@ void TileWorker<T, R>::store(const Tile& tile) {
                (out_.mode == Mode::kDiagonal ? c * out_.output : 0);
       const std::int64_t count = tile.on_diagonal ? r + 1 : cols;
       if (adjacent) {
-        add_rounded(sum, scale, count, row + first);
+        rounding_.add_rounded(sum, scale, count, row + first);
       } else {
-        add_rounded(sum, scale, count, col_offset_.data(), row);
+        rounding_.scatter_rounded(sum, scale, count, col_offset_.data(), row);
       }
     }
   }
+}
+
+// Instead of store(): the tile of a matrix, and its mirror image while the tile is in the cache.
+template <class T, class R>
+void TileWorker<T, R>::write(const Tile& tile) {
+  const std::int64_t rows = tile.rows.size(), cols = tile.cols.size(), ld = out_.row_offset(1);
+  const int width = static_cast<int>(cols), pitch = static_cast<int>(size_.edge);
+  const bool mirrored = layers_.front().s_other == nullptr && !tile.on_diagonal;
+  double* sum = sum_.get();
+  if (tile.on_diagonal) {
+    for (std::int64_t r = 1; r < rows; ++r) {
+      for (std::int64_t c = 0; c < r; ++c) sum[c * cols + r] = sum[r * cols + c];
+    }
+  }
+  const double scale = mean_scale();
+  R* out = out_.data + tile.rows.begin * ld + tile.cols.begin;
+  R* image = out_.data + tile.cols.begin * ld + tile.rows.begin;
+  for (std::int64_t r0 = 0; r0 < rows; r0 += cpu::kStripRows) {
+    const std::int64_t count = std::min<std::int64_t>(cpu::kStripRows, rows - r0);
+    for (std::int64_t r = 0; r < count; ++r) {
+      R* row = strip_.get() + r * pitch;
+      rounding_.round(sum + (r0 + r) * cols, scale, cols, row);
+      stores_.copy(row, width, out + (r0 + r) * ld);
+    }
+    if (!mirrored) continue;
+    if (count == cpu::kStripRows) {
+      stores_.transpose(strip_.get(), pitch, width, image + r0, ld);
+      continue;
+    }
+    for (std::int64_t c = 0; c < cols; ++c) {
+      for (std::int64_t r = 0; r < count; ++r) image[c * ld + r0 + r] = strip_[r * pitch + c];
+    }
+  }
+  stores_.finish_stores();
 }
 
 template class TileWorker<float, float>;

@@ -11,21 +11,24 @@ namespace {
 // One count of progress over passes that count from zero each.
 class Passes {
  public:
-  Passes(const ContractionOptions& options, std::int64_t passes)
-      : options_(options), passes_(passes) {}
+  Passes(const ContractionOptions& options, std::int64_t passes, bool overwrite)
+      : options_(options), passes_(passes), overwrite_(overwrite) {}
 
   ContractionOptions next() {
-    if (!options_.monitor) return options_;
+    if (!options_.monitor) return {options_.threads, {}, overwrite_};
     const std::int64_t before = kSteps * pass_++, all = kSteps * passes_;
-    return {options_.threads, [this, before, all](std::int64_t done, std::int64_t total) {
+    return {options_.threads,
+            [this, before, all](std::int64_t done, std::int64_t total) {
               options_.monitor(before + kSteps * done / std::max<std::int64_t>(1, total), all);
-            }};
+            },
+            overwrite_};
   }
 
  private:
   static constexpr std::int64_t kSteps = 1000;
   const ContractionOptions& options_;
   std::int64_t passes_, pass_ = 0;
+  bool overwrite_;
 };
 
 // Some rows of the weight gradients of one side, or the signals summed over uses.
@@ -151,6 +154,10 @@ template <class T, class R>
 void contract_uses(const std::vector<Layer<T>>& layers, const std::vector<Order>& orders,
                    const KernelView<R>& out, const ContractionOptions& options) {
   if (out.n == 0 || out.m == 0 || out.outputs == 0) return;
+  if (layers.empty()) {
+    if (options.overwrite) clear_kernel(out);
+    return;
+  }
   use_single_threaded_blas();
   // Apart, because many uses make tiles small.
   std::vector<Layer<T>> once, pairs, gradients;
@@ -163,10 +170,16 @@ void contract_uses(const std::vector<Layer<T>>& layers, const std::vector<Order>
   }
   std::int64_t count = (once.empty() ? 0 : 1) + (pairs.empty() ? 0 : 1);
   for (const auto& layer : gradients) count += gradient_passes(layer, out);
-  Passes passes(options, count);
+  // One pass writes the kernel, several ones have to add.
+  const bool direct = options.overwrite && count == 1;
+  if (options.overwrite && !direct) clear_kernel(out);
+  Passes passes(options, count, direct);
   if (!once.empty()) contract<T, R>(once, out, passes.next());
   if (!pairs.empty()) contract<T, R>(pairs, out, passes.next());
   for (const auto& layer : gradients) contract_gradients(layer, out, passes);
+  if (options.overwrite && !direct && layers.front().s_other == nullptr) {
+    mirror_kernel(out, {options.threads, {}});
+  }
 }
 
 #define NTKFAST_INSTANTIATE(T, R)                                                      \
