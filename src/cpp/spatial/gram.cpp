@@ -89,9 +89,8 @@ class TileSide {
     const auto& columns = plan_.columns();
     for (std::int64_t i = 0; i < count_; ++i) {
       for (std::size_t k = 0; k < columns.size(); ++k) {
-        images_[first_ + i].copy_window(plan_, kernels_, k,
-                                        layout.shape[static_cast<std::size_t>(columns[k].value)],
-                                        left_, windows_.get() + i * stride_ + layout.column[k]);
+        images_[first_ + i].copy_window(plan_, kernels_, k, layout, left_,
+                                        windows_.get() + i * stride_ + layout.column[k]);
       }
     }
   }

@@ -14,6 +14,11 @@
 namespace ntkfast::spatial {
 namespace {
 
+// Patches this much darker than the brightest of their image are black for all purposes: their
+// products with others would leave the range of T.
+template <class T>
+constexpr double kLargestInverse = std::is_same_v<T, float> ? 0x1p50 : 0x1p400;
+
 using Roots = std::vector<double>;  // sqrt(K(p, p)) of every position
 
 int wrapped(int position, int size) { return (position % size + size) % size; }
@@ -80,6 +85,12 @@ Roots summed_squares(const Roots& in, const Grid& from, const Grid& to, const Sp
     }
   }
   return sum;
+}
+
+std::int64_t numbers(const SpatialPlan& plan, const ColumnPlan& column) {
+  if (column.value == kOneNumber) return 1;
+  const Grid& grid = plan.program().values[static_cast<std::size_t>(column.value)].grid;
+  return Frame(grid, plan.border()).count();
 }
 
 std::size_t at(int value) { return static_cast<std::size_t>(value); }
@@ -157,19 +168,25 @@ class ColumnWriter {
   void convolve(const Op& op, std::size_t first) {
     const Roots& in = roots_[at(op.in)];
     Roots& out = roots_[at(op.out)];
-    write(first, in);
     const double taps = 1.0 * op.window.size[0] * op.window.size[1];
     const double weight = op.params[0] / std::sqrt(taps), bias = op.params[1];
     out = summed_squares(in, grid(op.in), grid(op.out), op.window, plan_);
+    double largest = 0;
+    for (double& p : out) {
+      p = std::sqrt(weight * weight * p + bias * bias);
+      if (!std::isfinite(p)) refuse(op, p);
+      largest = std::max(largest, p);
+    }
+    // Roots that no tap reads count as well.
+    for (const double p : in) largest = std::max(largest, weight * p);
+    const double unit = largest > 0 ? std::scalbn(1.0, std::ilogb(largest)) : 1;
+    write(first, scaled(in, weight / unit));
     Roots inverse(out.size());
     for (std::size_t p = 0; p < out.size(); ++p) {
-      out[p] = std::sqrt(weight * weight * out[p] + bias * bias);
-      if (!std::isfinite(out[p])) refuse(op, out[p]);
-      // A root too small to be inverted in T is zero for all purposes, as its image is.
-      inverse[p] =
-          1 / out[p] <= static_cast<double>(std::numeric_limits<T>::max()) ? 1 / out[p] : 0;
+      inverse[p] = unit / out[p] <= kLargestInverse<T> ? unit / out[p] : 0;
     }
     write(first + 1, inverse);
+    data_[first_[first + 2]] = static_cast<T>(bias / unit);
   }
 
   // Layers that know rows alone: every position is one.
@@ -212,9 +229,8 @@ ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const T* image, std::int6
                               const char* argument) {
   std::int64_t size = 0;
   for (const ColumnPlan& column : plan.columns()) {
-    const Grid& grid = plan.program().values[at(column.value)].grid;
     first_.push_back(size);
-    size += Frame(grid, plan.border()).count();
+    size += numbers(plan, column);
   }
   data_.resize(static_cast<std::size_t>(size + cpu::kCopySlack));
   ColumnWriter<T>(plan, first_, data_.data(), number, argument).run(image);
@@ -223,18 +239,21 @@ ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const T* image, std::int6
 template <class T>
 std::int64_t ImageColumns<T>::bytes(const SpatialPlan& plan) {
   std::int64_t size = cpu::kCopySlack;
-  for (const ColumnPlan& column : plan.columns()) {
-    const Grid& grid = plan.program().values[static_cast<std::size_t>(column.value)].grid;
-    size += Frame(grid, plan.border()).count();
-  }
+  for (const ColumnPlan& column : plan.columns()) size += numbers(plan, column);
   return size * static_cast<std::int64_t>(sizeof(T));
 }
 
 template <class T>
 void ImageColumns<T>::copy_window(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels,
-                                  std::size_t k, const MapShape& shape, bool left, T* lanes) const {
+                                  std::size_t k, const OffsetLayout& layout, bool left,
+                                  T* lanes) const {
   const ColumnPlan& column = plan.columns()[k];
   const T* first = data_.data() + first_[k];
+  if (column.value == kOneNumber) {
+    std::fill_n(lanes, cpu::kLaneMultiple, *first);
+    return;
+  }
+  const MapShape& shape = layout.shape[at(column.value)];
   if (plan.circular()) return copy_circular(plan, column, first, shape, left, lanes);
   const Frame frame(plan.program().values[static_cast<std::size_t>(column.value)].grid,
                     plan.border());

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cpu/map_kernels.hpp"
+#include "spatial/map_runner.hpp"
 #include "spatial/spatial_plan.hpp"
 
 namespace ntkfast::spatial {
@@ -19,7 +20,7 @@ class ImageColumns {
 
   // Column k of the plan as the lanes of a map see it. Writes up to kCopySlack lanes more.
   void copy_window(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels, std::size_t k,
-                   const MapShape& shape, bool left, T* lanes) const;
+                   const OffsetLayout& layout, bool left, T* lanes) const;
 
   static std::int64_t bytes(const SpatialPlan& plan);
 

@@ -9,8 +9,10 @@
 namespace ntkfast::spatial {
 namespace {
 
-std::size_t map_arrays(const Program& program) {
-  return 2 * static_cast<std::size_t>(program.slots);
+// s and tau per slot, and the scratch of a convolution, which has margins.
+std::int64_t scratch_numbers(const SpatialPlan& plan) {
+  const std::int64_t slots = plan.program().slots;
+  return 2 * ((slots + 1) * plan.largest_map() + 2 * cpu::kConvMargin);
 }
 
 }  // namespace
@@ -27,7 +29,8 @@ OffsetLayout::OffsetLayout(const SpatialPlan& plan, const Offset& at) : offset(a
   }
   for (const ColumnPlan& planned : plan.columns()) {
     column.push_back(size);
-    size += shape[static_cast<std::size_t>(planned.value)].lanes;
+    size += planned.value == kOneNumber ? cpu::kLaneMultiple
+                                        : shape[static_cast<std::size_t>(planned.value)].lanes;
   }
 }
 
@@ -59,19 +62,22 @@ MapRunner<T>::MapRunner(const SpatialPlan& plan, bool ntk, std::string_view isa)
     }
     steps_.push_back(next);
   }
-  const auto lanes = static_cast<std::size_t>(plan.largest_map());
-  const std::size_t arrays = map_arrays(plan.program());
-  memory_ = cpu::aligned_array<T>(arrays * lanes);
-  std::fill_n(memory_.get(), arrays * lanes, T(0));
-  for (int slot = 0; slot < plan.program().slots; ++slot) {
-    s_.push_back(memory_.get() + 2 * static_cast<std::size_t>(slot) * lanes);
-    tau_.push_back(s_.back() + lanes);
+  const std::int64_t lanes = plan.largest_map();
+  const auto numbers = static_cast<std::size_t>(scratch_numbers(plan));
+  memory_ = cpu::aligned_array<T>(numbers);
+  std::fill_n(memory_.get(), numbers, T(0));
+  T* next = memory_.get();
+  for (int slot = 0; slot < plan.program().slots; ++slot, next += 2 * lanes) {
+    s_.push_back(next);
+    tau_.push_back(next + lanes);
   }
+  K_ = next + cpu::kConvMargin;
+  T_sum_ = K_ + lanes + 2 * cpu::kConvMargin;
 }
 
 template <class T>
 std::int64_t MapRunner<T>::scratch_bytes(const SpatialPlan& plan) {
-  return static_cast<std::int64_t>(map_arrays(plan.program()) * sizeof(T)) * plan.largest_map();
+  return scratch_numbers(plan) * static_cast<std::int64_t>(sizeof(T));
 }
 
 template <class T>
@@ -134,6 +140,9 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
   map.right = column(right, 0);
   map.inverse_left = column(left, 1);
   map.inverse_right = column(right, 1);
+  map.K = K_;
+  map.T_sum = T_sum_;
+  map.lanes_in = in.lanes;
   map.first_in = (border[0] - rows.before) * in.pitch + border[1] - cols.before;
   map.first_out = border[0] * out.pitch + border[1];
   map.pitch_in = in.pitch;
@@ -144,14 +153,12 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
   map.taps_x = cols.size;
   map.stride_y = rows.stride;
   map.stride_x = cols.stride;
-  map.weight = static_cast<T>(op.params[0] / std::sqrt(1.0 * rows.size * cols.size));
-  map.bias = static_cast<T>(op.params[1]);
+  map.bias_left = *column(left, 2);
+  map.bias_right = *column(right, 2);
+  const auto square = [](double ratio) { return static_cast<T>(ratio * ratio); };
   const bool trained = step.plan.tau == TauMode::Start || step.plan.tau == TauMode::Add;
-  if (trained && op.params[0] > 0) {
-    const double ratio = op.params[2] / op.params[0];
-    map.own_ratio = static_cast<T>(ratio * ratio);
-  }
-  if (trained) map.own_bias = static_cast<T>(op.params[3]);
+  if (trained && op.params[0] > 0) map.own_ratio = square(op.params[2] / op.params[0]);
+  if (trained && op.params[1] > 0) map.own_bias = square(op.params[3] / op.params[1]);
   // Lanes that are not written hold what another layer left there, which may be no legal number
   // here. All that matters is that it is one: the roots of these lanes are zero.
   const auto clear = [&](std::int64_t from, std::int64_t to) {
@@ -162,9 +169,13 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
     // All rows as one, with the border in between.
     map.cols += static_cast<int>((map.rows - 1) * out.pitch);
     map.rows = 1;
-    clear(0, map.first_out);
-    clear(map.first_out + map.cols, out.lanes);
+    map.lead = static_cast<int>(map.first_out % cpu::kLaneMultiple);
+    const std::int64_t start = map.first_out - map.lead;
+    map.padded = static_cast<int>(cpu::padded_lanes(map.lead + map.cols));
+    clear(0, start);
+    clear(start + map.padded, out.lanes);
   } else {
+    map.padded = map.cols;
     clear(0, out.lanes);
   }
   step.conv(map);

@@ -54,6 +54,7 @@ class MapRunner {
   std::vector<MapStep> steps_;
   cpu::AlignedArray<T> memory_;
   std::vector<T*> s_, tau_;  // per slot
+  T *K_, *T_sum_;            // scratch of a convolution
 };
 
 // Readouts of a program.
