@@ -340,7 +340,7 @@ void Engine<T>::run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bo
       }
     }
     finish(tile, symmetric, total, columns);
-    for (Sums& part : sums[t]) Sums().swap(part);
+    for (Sums& group : sums[t]) Sums().swap(group);
   });
 }
 

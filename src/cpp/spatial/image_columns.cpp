@@ -14,6 +14,11 @@
 namespace ntkfast::spatial {
 namespace {
 
+// Patches this much darker than the brightest of their image are black for all purposes: their
+// products with others would leave the range of T.
+template <class T>
+constexpr double kLargestInverse = std::is_same_v<T, float> ? 0x1p50 : 0x1p400;
+
 using Roots = std::vector<double>;  // sqrt(K(p, p)) of every position
 
 int wrapped(int position, int size) { return (position % size + size) % size; }
@@ -189,21 +194,27 @@ class ColumnWriter {
   void convolve(const Op& op, std::size_t first) {
     const Roots& in = roots_[at(op.in)];
     Roots& out = roots_[at(op.out)];
-    write(first, in);
     const double taps = 1.0 * op.window.size[0] * op.window.size[1];
     const double weight = op.params[0] / std::sqrt(taps), bias = op.params[1];
     Roots square(in.size());
     std::transform(in.begin(), in.end(), square.begin(), [](double p) { return p * p; });
     out = window_sums(square, grid(op.in), op.window);
+    double largest = 0;
+    for (double& p : out) {
+      p = std::sqrt(weight * weight * p + bias * bias);
+      if (!std::isfinite(p)) refuse(op, p);
+      largest = std::max(largest, p);
+    }
+    // Roots that no tap reads count as well.
+    for (const double p : in) largest = std::max(largest, weight * p);
+    const double unit = largest > 0 ? std::scalbn(1.0, std::ilogb(largest)) : 1;
+    write(first, scaled(in, weight / unit));
     Roots inverse(out.size());
     for (std::size_t p = 0; p < out.size(); ++p) {
-      out[p] = std::sqrt(weight * weight * out[p] + bias * bias);
-      if (!std::isfinite(out[p])) refuse(op, out[p]);
-      // A root too small to be inverted in T is zero for all purposes, as its image is.
-      inverse[p] =
-          1 / out[p] <= static_cast<double>(std::numeric_limits<T>::max()) ? 1 / out[p] : 0;
+      inverse[p] = unit / out[p] <= kLargestInverse<T> ? unit / out[p] : 0;
     }
     write(first + 1, inverse);
+    data_[first_[first + 2]] = static_cast<T>(bias / unit);
   }
 
   // Layers that know rows alone: every position is one.
@@ -245,6 +256,10 @@ std::int64_t layout_columns(const SpatialPlan& plan, std::vector<std::int64_t>& 
   std::int64_t size = 0;
   for (const ColumnPlan& column : plan.columns()) {
     first.push_back(size);
+    if (column.value == kOneNumber) {
+      ++size;
+      continue;
+    }
     const Grid& grid = plan.program().values[at(column.value)].grid;
     size += Frame(grid, plan.stage(column.value).border).count();
   }
@@ -298,18 +313,25 @@ template <class T>
 void ImageColumns<T>::copy_windows(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels,
                                    const OffsetLayout& layout, bool left, T* lanes) const {
   for (const std::size_t k : plan.stages()[layout.stage].columns) {
-    const MapShape& shape = layout.shape[at(plan.columns()[k].value)];
-    if (shape.lanes != 0) copy_window(plan, kernels, k, shape, left, lanes + layout.column[k]);
+    copy_window(plan, kernels, k, layout, left, lanes + layout.column[k]);
   }
 }
 
 template <class T>
 void ImageColumns<T>::copy_window(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels,
-                                  std::size_t k, const MapShape& shape, bool left, T* lanes) const {
+                                  std::size_t k, const OffsetLayout& layout, bool left,
+                                  T* lanes) const {
   const ColumnPlan& column = plan.columns()[k];
   const T* first = data_.data() + first_[k];
-  if (plan.stage(column.value).circular)
+  if (column.value == kOneNumber) {
+    std::fill_n(lanes, cpu::kLaneMultiple, *first);
+    return;
+  }
+  const MapShape& shape = layout.shape[at(column.value)];
+  if (shape.lanes == 0) return;
+  if (plan.stage(column.value).circular) {
     return copy_circular(plan, column, first, shape, left, lanes);
+  }
   const Frame frame(plan.program().values[static_cast<std::size_t>(column.value)].grid,
                     plan.stage(column.value).border);
   const MapAxis &rows = shape.axis[0], &cols = shape.axis[1];

@@ -40,7 +40,7 @@ class ImageColumns {
 
  private:
   void copy_window(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels, std::size_t k,
-                   const MapShape& shape, bool left, T* lanes) const;
+                   const OffsetLayout& layout, bool left, T* lanes) const;
   void copy_circular(const SpatialPlan& plan, const ColumnPlan& column, const T* first,
                      const MapShape& shape, bool left, T* lanes) const;
 

@@ -9,8 +9,10 @@
 namespace ntkfast::spatial {
 namespace {
 
-std::size_t map_arrays(const Program& program) {
-  return 2 * static_cast<std::size_t>(program.slots);
+// s and tau per slot, and the scratch of a convolution, which has margins.
+std::int64_t scratch_numbers(const SpatialPlan& plan) {
+  const std::int64_t slots = plan.program().slots;
+  return 2 * ((slots + 1) * plan.largest_map() + 2 * cpu::kConvMargin);
 }
 
 // Deficits and T of the lanes of a map, and a row of sums.
@@ -31,8 +33,9 @@ OffsetLayout::OffsetLayout(const SpatialPlan& plan, std::size_t of_stage, const 
     shape.push_back(here ? plan.shape(v, at.offset) : MapShape{});
   }
   for (const std::size_t k : plan.stages()[stage].columns) {
+    const int v = plan.columns()[k].value;
     column[k] = size;
-    size += shape[static_cast<std::size_t>(plan.columns()[k].value)].lanes;
+    size += v == kOneNumber ? cpu::kLaneMultiple : shape[static_cast<std::size_t>(v)].lanes;
   }
 }
 
@@ -78,22 +81,26 @@ MapRunner<T>::MapRunner(const SpatialPlan& plan, bool ntk, std::string_view isa)
     }
     steps_[plan.stage_of(next.enters ? op.out : op.in)].push_back(next);
   }
-  const auto lanes = static_cast<std::size_t>(plan.largest_map());
-  const std::size_t arrays = map_arrays(plan.program());
-  memory_ = cpu::aligned_array<T>(arrays * lanes);
-  std::fill_n(memory_.get(), arrays * lanes, T(0));
-  for (int slot = 0; slot < plan.program().slots; ++slot) {
-    s_.push_back(memory_.get() + 2 * static_cast<std::size_t>(slot) * lanes);
-    tau_.push_back(s_.back() + lanes);
+  const std::int64_t lanes = plan.largest_map();
+  const auto numbers = static_cast<std::size_t>(scratch_numbers(plan));
+  memory_ = cpu::aligned_array<T>(numbers);
+  std::fill_n(memory_.get(), numbers, T(0));
+  T* next = memory_.get();
+  for (int slot = 0; slot < plan.program().slots; ++slot, next += 2 * lanes) {
+    s_.push_back(next);
+    tau_.push_back(next + lanes);
   }
-  if (!plan.pools().empty()) products_.resize(kProductArrays * lanes);
+  K_ = next + cpu::kConvMargin;
+  T_sum_ = K_ + lanes + 2 * cpu::kConvMargin;
+  if (!plan.pools().empty()) products_.resize(kProductArrays * static_cast<std::size_t>(lanes));
 }
 
 template <class T>
 std::int64_t MapRunner<T>::scratch_bytes(const SpatialPlan& plan) {
-  const std::size_t products = plan.pools().empty() ? 0 : kProductArrays * sizeof(double);
-  return static_cast<std::int64_t>(map_arrays(plan.program()) * sizeof(T) + products) *
-         plan.largest_map();
+  const std::int64_t products =
+      plan.pools().empty() ? 0 : static_cast<std::int64_t>(kProductArrays) * plan.largest_map();
+  return scratch_numbers(plan) * static_cast<std::int64_t>(sizeof(T)) +
+         products * static_cast<std::int64_t>(sizeof(double));
 }
 
 template <class T>
@@ -239,6 +246,9 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
   map.right = column(right, 0);
   map.inverse_left = column(left, 1);
   map.inverse_right = column(right, 1);
+  map.K = K_;
+  map.T_sum = T_sum_;
+  map.lanes_in = in.lanes;
   map.first_in = (border[0] - rows.before) * in.pitch + border[1] - cols.before;
   map.first_out = border[0] * out.pitch + border[1];
   map.pitch_in = in.pitch;
@@ -249,21 +259,23 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
   map.taps_x = cols.size;
   map.stride_y = rows.stride;
   map.stride_x = cols.stride;
-  map.weight = static_cast<T>(op.params[0] / std::sqrt(1.0 * rows.size * cols.size));
-  map.bias = static_cast<T>(op.params[1]);
+  map.bias_left = *column(left, 2);
+  map.bias_right = *column(right, 2);
+  const auto square = [](double ratio) { return static_cast<T>(ratio * ratio); };
   const bool trained = step.plan.tau == TauMode::Start || step.plan.tau == TauMode::Add;
-  if (trained && op.params[0] > 0) {
-    const double ratio = op.params[2] / op.params[0];
-    map.own_ratio = static_cast<T>(ratio * ratio);
-  }
-  if (trained) map.own_bias = static_cast<T>(op.params[3]);
+  if (trained && op.params[0] > 0) map.own_ratio = square(op.params[2] / op.params[0]);
+  if (trained && op.params[1] > 0) map.own_bias = square(op.params[3] / op.params[1]);
   if (rows.stride == 1 && cols.stride == 1 && in.pitch == out.pitch) {
     // All rows as one, with the border in between.
     map.cols += static_cast<int>((map.rows - 1) * out.pitch);
     map.rows = 1;
-    clear(step.plan.out, 0, map.first_out);
-    clear(step.plan.out, map.first_out + map.cols, out.lanes);
+    map.lead = static_cast<int>(map.first_out % cpu::kLaneMultiple);
+    const std::int64_t start = map.first_out - map.lead;
+    map.padded = static_cast<int>(cpu::padded_lanes(map.lead + map.cols));
+    clear(step.plan.out, 0, start);
+    clear(step.plan.out, start + map.padded, out.lanes);
   } else {
+    map.padded = map.cols;
     clear(step.plan.out, 0, out.lanes);
   }
   step.conv(map);

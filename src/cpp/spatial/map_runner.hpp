@@ -89,6 +89,7 @@ class MapRunner {
   cpu::AlignedArray<T> memory_;
   std::vector<T*> s_, tau_;  // per slot
   std::vector<double> products_;
+  T *K_, *T_sum_;  // scratch of a convolution
 };
 
 // Readouts of a program.

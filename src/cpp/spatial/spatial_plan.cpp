@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "cpu/map_kernels.hpp"
 #include "error.hpp"
 #include "program/row_steps.hpp"
 #include "program/spatial_window.hpp"
@@ -11,8 +12,6 @@ namespace ntkfast::spatial {
 namespace {
 
 int positions(const Grid& grid, std::size_t axis) { return axis == 0 ? grid.height : grid.width; }
-
-constexpr std::int64_t kLaneMultiple = 16;  // so that every map starts a cache line
 
 std::size_t at(int value) { return static_cast<std::size_t>(value); }
 
@@ -117,7 +116,8 @@ void SpatialPlan::find_strides() {
 
 void SpatialPlan::find_columns() {
   const auto add = [&](const ColumnPlan& column) {
-    stages_[stage_of(column.value)].columns.push_back(columns_.size());
+    const int reader = column.value == kOneNumber ? program_.ops[column.op].in : column.value;
+    stages_[stage_of(reader)].columns.push_back(columns_.size());
     columns_.push_back(column);
   };
   for (int c = 0; c < program_.values[0].width; ++c) add({kInputColumns, c, 0, Edge::Nearest});
@@ -125,12 +125,15 @@ void SpatialPlan::find_columns() {
     const Op& op = program_.ops[index];
     first_column_.push_back(columns_.size());
     if (op.kind == OpKind::Output || !on_maps(op)) continue;
-    if (op.kind == OpKind::Conv) add({index, 0, op.in, Edge::Zero});
     if (is_readout(op) || op.kind == OpKind::Pool) add({index, 0, op.in, Edge::Border});
-    const int count = op.kind == OpKind::Conv ? kConvColumns - 1 : column_count(op);
-    for (int k = 0; k < count; ++k) {
-      const int first = op.kind == OpKind::Conv ? 1 : 0;
-      add({index, first + k, op.out, Edge::Nearest});
+    if (op.kind == OpKind::Conv) {
+      add({index, 0, op.in, Edge::Zero});
+      add({index, 1, op.out, Edge::Nearest});
+      add({index, 2, kOneNumber, Edge::Nearest});
+      continue;
+    }
+    for (int k = 0; k < column_count(op); ++k) {
+      add({index, k, op.out, Edge::Nearest});
     }
   }
 }
@@ -166,8 +169,7 @@ MapShape SpatialPlan::shape(int index, const Offset& offset) const {
     with_border[axis] = range.size + 2 * own.border[axis];
   }
   shape.pitch = with_border[1];
-  const std::int64_t lanes = empty ? 0 : with_border[0] * with_border[1];
-  shape.lanes = (lanes + kLaneMultiple - 1) / kLaneMultiple * kLaneMultiple;
+  shape.lanes = empty ? 0 : cpu::padded_lanes(with_border[0] * with_border[1]);
   return shape;
 }
 
