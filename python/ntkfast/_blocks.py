@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from . import _core, _memory
 from ._arrays import Prepared
 from ._device import kernels_on, resolve_devices
-from ._gram import Kernels, prepared, refuse_device, translated, workspace_bytes
+from ._gram import Kernels, refuse_device, translated, workspace_bytes
 from ._resolution import program_for
 from ._text import one_line
 from ._threads import resolve_threads
@@ -21,7 +21,7 @@ from ._validate import require_finite
 from .config import config, resolve_isa
 from .errors import KernelOverflowError
 from .layers.branches import leaves
-from .layers.spatial import AvgPool, SumPool, has_positions
+from .layers.spatial import AvgPool, SumPool
 
 if TYPE_CHECKING:
     from .network import Network
@@ -185,8 +185,7 @@ class NetworkBlocks(Blocks):
     def __init__(
         self,
         net: Network,
-        X: Any,
-        Z: Any,
+        data: Prepared,
         *,
         nngp: bool,
         ntk: bool,
@@ -194,8 +193,7 @@ class NetworkBlocks(Blocks):
         device: str | tuple[str, ...] | list[str] | None,
     ) -> None:
         self._net = net
-        self.images = has_positions(net.layers)
-        data = prepared(X, Z, self.images)
+        self.images = data.x.ndim == 4
         self.devices = resolve_devices(device, data.device)
         refuse_device(self.images, self.devices)
         self.x, self.z, self.nngp, self.ntk = data.x, data.z, nngp, ntk
@@ -243,7 +241,9 @@ class NetworkBlocks(Blocks):
 
     def own_diagonals(self, x: Array) -> Kernels:
         """Return the kernels of each of some samples with itself."""
-        return self._net._diagonals(x, nngp=self.nngp, ntk=self.ntk, threads=self.threads)
+        with translated([self._net], Prepared(x, None, _same)):
+            K, T = _core.diag(self.program, x, self.nngp, self.ntk, self.threads, self._isa)
+        return Kernels(K[0], T[0])
 
     def workspace(self, n: int, m: int | None, threads: int) -> int:
         """Return the bytes that `compute` takes beside inputs and results."""

@@ -198,7 +198,7 @@ def _seconds(nets: Sequence[Network], data: Prepared, **options: Any) -> float |
     from ._blocks import NetworkBlocks
     from ._plan import long_seconds
 
-    return long_seconds(NetworkBlocks(nets[0], data.x, data.z, **options, device="cpu"))
+    return long_seconds(NetworkBlocks(nets[0], data, **options, device="cpu"))
 
 
 def refuse_device(images: bool, devices: tuple[int, ...] | None) -> None:
