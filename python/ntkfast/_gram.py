@@ -157,10 +157,9 @@ def grams(
     """
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
-    images = any(has_positions(net.layers) for net in nets)
-    data = prepared(X, Z, images)
+    data = prepared(nets, X, Z)
     index = resolve_devices(device, data.device)
-    refuse_device(images, index)
+    refuse_device(data.x.ndim == 4, index)
     if resident and index is not None:
         data = data._replace(wrap=partial(to_cupy, index[0]), device=index[0])
     if not nets:
@@ -184,7 +183,7 @@ def diagonals(
     """Return the diagonals of the kernels of X with itself, in O(n)."""
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
-    data = prepared(X, None, any(has_positions(net.layers) for net in nets))
+    data = prepared(nets, X, None)
     with translated(nets, data):
         program = _program(nets, data, n_threads, isa, pairs=False)
         K, T = _core.diag(program, data.x, nngp, ntk, n_threads, isa)
@@ -207,10 +206,10 @@ def refuse_device(images: bool, devices: tuple[int, ...] | None) -> None:
         raise DeviceError('kernels of images are computed on the CPU only: pass device="cpu"')
 
 
-def prepared(X: Any, Z: Any, images: bool) -> Prepared:
+def prepared(nets: Sequence[Network], X: Any, Z: Any) -> Prepared:
     """Check samples and convert them for the core."""
-    data = prepare(X, Z, images=images)
-    if images:  # rows are checked while their norms are taken
+    data = prepare(X, Z, images=any(has_positions(net.layers) for net in nets))
+    if data.x.ndim == 4:  # rows are checked while their norms are taken
         for name, array in (("X", data.x), ("Z", data.z)):
             if array is not None:
                 require_finite(name, array)
@@ -231,7 +230,7 @@ def _require_memory(
     other = None if data.z is None else len(data.z)
     m = n if other is None else other
     itemsize = data.x.dtype.itemsize
-    images = data.x.ndim > 2
+    images = data.x.ndim == 4
     workspace = workspace_bytes(program, n, other, d, itemsize, threads, images, on_cpu)
     _memory.require(
         outputs * n * m * itemsize if data.device is None else 0,

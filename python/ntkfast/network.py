@@ -17,7 +17,7 @@ from ._threads import resolve_threads
 from ._validate import whole_number
 from .config import resolve_isa
 from .layers import Layer
-from .layers.spatial import has_positions, refuse_positions
+from .layers.spatial import refuse_positions
 
 if TYPE_CHECKING:
     from ._blocks import NetworkBlocks
@@ -289,7 +289,7 @@ class Network(KernelFunction):
     def _blocks(self, X: Any, Z: Any, **options: Any) -> NetworkBlocks:
         from ._blocks import NetworkBlocks
 
-        return NetworkBlocks(self, prepared(X, Z, has_positions(self.layers)), **options)
+        return NetworkBlocks(self, prepared([self], X, Z), **options)
 
     def _diagonals(self, X: Any, **options: Any) -> Kernels:
         return diagonals([self], X, **options)[0]
