@@ -15,12 +15,16 @@ import ntkfast as nk
 ROOT = Path(__file__).resolve().parents[1]
 
 
+#: Arguments that keep an example short and off the network.
+ARGUMENTS = {"image_classification": ["--digits", "--train", "60", "--test", "100"]}
+
+
 @pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.stem)
 def test_example_runs(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", [str(script)])
+    monkeypatch.setattr("sys.argv", [str(script), *ARGUMENTS.get(script.stem, [])])
     runpy.run_path(str(script), run_name="__main__")
     assert capsys.readouterr().out
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from . import _core, _memory
 from ._arrays import Prepared
 from ._device import kernels_on, resolve_devices
-from ._gram import Kernels, prepared, refuse_device, translated, workspace_bytes
+from ._gram import Kernels, refuse_device, translated, workspace_bytes
 from ._resolution import program_for
 from ._text import one_line
 from ._threads import resolve_threads
@@ -185,8 +185,7 @@ class NetworkBlocks(Blocks):
     def __init__(
         self,
         net: Network,
-        X: Any,
-        Z: Any,
+        data: Prepared,
         *,
         nngp: bool,
         ntk: bool,
@@ -196,7 +195,6 @@ class NetworkBlocks(Blocks):
     ) -> None:
         self._net = net
         self._precision = resolve_precision(precision)
-        data = prepared([net], X, Z)
         self.images = data.x.ndim > 2
         self.devices = resolve_devices(device, data.device)
         refuse_device(data, self.devices)
@@ -246,7 +244,9 @@ class NetworkBlocks(Blocks):
 
     def own_diagonals(self, x: Array) -> Kernels:
         """Return the kernels of each of some samples with itself."""
-        return self._net._diagonals(x, nngp=self.nngp, ntk=self.ntk, threads=self.threads)
+        with translated([self._net], Prepared(x, None, _same)):
+            K, T = _core.diag(self.program, x, self.nngp, self.ntk, self.threads, self._isa)
+        return Kernels(K[0], T[0])
 
     def workspace(self, n: int, m: int | None, threads: int) -> int:
         """Return the bytes that `compute` takes beside inputs and results."""

@@ -78,7 +78,7 @@ class FlipAverage(KernelFunction):
         return f"FlipAverage({self.net!r})"
 
     def _blocks(self, X: Any, Z: Any, **options: Any) -> _FlipBlocks:
-        return _FlipBlocks(NetworkBlocks(self.net, X, Z, **options), self.net.layers)
+        return _FlipBlocks(self.net._blocks(X, Z, **options), self.net.layers)
 
     def _gram(self, X: Any, Z: Any, **options: Any) -> Kernels:
         from ._sinks import fill
@@ -100,9 +100,8 @@ class FlipAverage(KernelFunction):
 
     def _diagonals(self, X: Any, **options: Any) -> Kernels:
         blocks = self._blocks(X, None, **options, device=None)
-        own = self.net._diagonals(X, **options)
         found: dict[str, Any] = {"nngp": None, "ntk": None}
-        for kind, array in blocks.diagonals(own).items():
+        for kind, array in blocks.diagonals().items():
             found[kind] = blocks.wrap(array)
         return Kernels(**found)
 
@@ -147,17 +146,16 @@ class _FlipBlocks(Blocks):
         own = own + flipped[0] if flipped else 2 * own
         return np.asarray((own + both) / 4)
 
-    def diagonals(self, own: Kernels) -> dict[str, Array]:
-        """Return the diagonals; `own` are those of the network."""
+    def diagonals(self) -> dict[str, Array]:
+        """Return the diagonals of the kernels of x with itself."""
         x = self.x
+        own = self._inner.own_diagonals(x)
         turned = own if self.symmetric else self._inner.own_diagonals(_flipped(x))
         crossed = [self._inner.compute(a[None], _flipped(a[None]), None) for a in x]
         found = {}
         for kind in self.kinds:
             across = np.array([getattr(each, kind)[0, 0] for each in crossed], self.dtype)
-            found[kind] = (
-                np.asarray(getattr(own, kind)) + np.asarray(getattr(turned, kind)) + 2 * across
-            ) / 4
+            found[kind] = (getattr(own, kind) + getattr(turned, kind) + 2 * across) / 4
         return found
 
     def workspace(self, n: int, m: int | None, threads: int) -> int:

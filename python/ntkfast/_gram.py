@@ -206,7 +206,7 @@ def _seconds(nets: Sequence[Network], data: Prepared, **options: Any) -> float |
     from ._blocks import NetworkBlocks
     from ._plan import long_seconds
 
-    return long_seconds(NetworkBlocks(nets[0], data.x, data.z, **options, device="cpu"))
+    return long_seconds(NetworkBlocks(nets[0], data, **options, device="cpu"))
 
 
 def refuse_device(data: Prepared, devices: tuple[int, ...] | None) -> None:
@@ -239,7 +239,7 @@ def _require_memory(
     other = None if data.z is None else len(data.z)
     m = n if other is None else other
     itemsize = data.x.dtype.itemsize
-    images = data.x.ndim > 2
+    images = data.x.ndim == 4
     workspace = workspace_bytes(program, n, other, d, itemsize, threads, images, on_cpu)
     _memory.require(
         outputs * n * m * itemsize if data.device is None else 0,

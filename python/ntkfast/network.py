@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, _variants, serialization
 from ._arrays import prepare
-from ._gram import Kernels, diagonals, grams, kernels_of, translated
+from ._gram import Kernels, diagonals, grams, kernels_of, prepared, translated
 from ._kernel_function import KernelFunction
 from ._lowering import compile_program, flatten
 from ._resolution import Approximation, approximations, program_for
@@ -288,7 +288,7 @@ class Network(KernelFunction):
     def _blocks(self, X: Any, Z: Any, **options: Any) -> NetworkBlocks:
         from ._blocks import NetworkBlocks
 
-        return NetworkBlocks(self, X, Z, **options)
+        return NetworkBlocks(self, prepared([self], X, Z), **options)
 
     def _diagonals(self, X: Any, **options: Any) -> Kernels:
         return diagonals([self], X, **options)[0]

@@ -21,10 +21,14 @@ struct PoolKernels {
   // p p' (1 - rho) and p p' tau of n lanes; tau null: without it.
   void (*products)(const T* left, const T* right, const T* s, bool signed_rho, const T* tau,
                    std::int64_t n, double* deficit, double* ntk);
-  // sum[x] = sum of from[r * pitch + x] over the rows r.
-  void (*add_rows)(const double* from, std::int64_t pitch, int rows, int n, double* sum);
-  // out[i] += sum of from[stride * i + t] over the taps t.
-  void (*add_windows)(const double* from, int stride, int count, int taps, double* out);
+  // Along the width: out[r * out_pitch + i] += sum of from[r * pitch + stride * i + t] over the
+  // taps t, for i below count.
+  void (*add_columns)(const double* from, std::int64_t pitch, int rows, int stride, int count,
+                      int taps, double* out, std::int64_t out_pitch);
+  // Along the height: out[i * width + x] += sum of from[(stride * i + t) * width + x] over the taps
+  // t, for i below count and x below width.
+  void (*add_rows)(const double* from, std::int64_t width, int stride, int count, int taps,
+                   double* out);
   // values[i] = (values[i] left[i]) right[i]: rounded here, so that what is equal stays equal.
   void (*scale)(const double* left, const double* right, std::int64_t n, double* values);
   // Signed deficits and tau from scaled sums.

@@ -324,9 +324,9 @@ void Engine<T>::run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bo
   Tasks tasks(static_cast<std::int64_t>(tiles.size() * dealt), threads_, options_.monitor);
   tasks.run([&](int worker, std::int64_t index) {
     const auto t = static_cast<std::size_t>(index) / dealt,
-               part = static_cast<std::size_t>(index) % dealt;
+               first = static_cast<std::size_t>(index) % dealt;
     const Tile& tile = tiles[t];
-    for (std::size_t g = part; g < groups; g += dealt) {
+    for (std::size_t g = first; g < groups; g += dealt) {
       Sums& own = sums[t][g];
       own.resize(static_cast<std::size_t>(tile.rows * tile.cols) * readouts_);
       run_tile(tile, x, z, symmetric, g, groups, tasks, worker, own);

@@ -15,7 +15,7 @@ std::int64_t scratch_numbers(const SpatialPlan& plan) {
   return 2 * ((slots + 1) * plan.largest_map() + 2 * cpu::kConvMargin);
 }
 
-// Deficits and T of the lanes of a map, and a row of sums.
+// Deficits and T of the lanes of a map, and sums of either along the width.
 constexpr std::size_t kProductArrays = 3;
 
 }  // namespace
@@ -177,24 +177,26 @@ void MapRunner<T>::add_to_pool(const MapStep& step, const CoarseMaps& maps,
   add_windows(maps, layout, ntk + first, shape, op.window.stride, out + maps.size);
 }
 
-// Sums over windows along the height, a row at a time, then along the width.
+// Sums over windows along the width, then along the height.
 template <class T>
 void MapRunner<T>::add_windows(const CoarseMaps& maps, const OffsetLayout& layout,
                                const double* from, const MapShape& shape,
                                const std::array<int, 2>& stride, double* out) {
   const std::array<int, 2>& number = layout.point.number;
   double* sums = products_.data() + 2 * plan_.largest_map();
-  for (const PoolRun& rows : maps.runs[0][static_cast<std::size_t>(number[0])]) {
-    for (int i = 0; i < rows.count; ++i) {
-      const std::int64_t first = rows.from + std::int64_t{stride[0]} * i;
-      kernels_.pools->add_rows(from + first * shape.pitch, shape.pitch, rows.taps,
-                               shape.axis[1].size, sums);
-      for (const PoolRun& cols : maps.runs[1][static_cast<std::size_t>(number[1])]) {
-        const std::int64_t width = maps.positions[1][static_cast<std::size_t>(cols.to)];
-        kernels_.pools->add_windows(
-            sums + cols.from, stride[1], cols.count, cols.taps,
-            out + maps.map({rows.to, cols.to}) + (rows.first + i) * width + cols.first);
-      }
+  const auto& along_rows = maps.runs[1][static_cast<std::size_t>(number[1])];
+  const int height = shape.axis[0].size;
+  for (auto cols = along_rows.begin(); cols != along_rows.end();) {
+    const int to = cols->to;
+    const std::int64_t width = maps.positions[1][static_cast<std::size_t>(to)];
+    std::fill_n(sums, height * width, 0.0);
+    for (; cols != along_rows.end() && cols->to == to; ++cols) {
+      kernels_.pools->add_columns(from + cols->from, shape.pitch, height, stride[1], cols->count,
+                                  cols->taps, sums + cols->first, width);
+    }
+    for (const PoolRun& rows : maps.runs[0][static_cast<std::size_t>(number[0])]) {
+      kernels_.pools->add_rows(sums + rows.from * width, width, stride[0], rows.count, rows.taps,
+                               out + maps.map({rows.to, to}) + rows.first * width);
     }
   }
 }

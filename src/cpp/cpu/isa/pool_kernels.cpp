@@ -35,31 +35,39 @@ void products(const T* left, const T* right, const T* s, bool signed_rho, const 
   }
 }
 
-void add_rows(const double* from, std::int64_t pitch, int rows, int n, double* sum) {
-  NTKFAST_INDEPENDENT
-  for (int x = 0; x < n; ++x) sum[x] = from[x];
-  for (int r = 1; r < rows; ++r) {
-    const double* row = from + r * pitch;
-    NTKFAST_INDEPENDENT
-    for (int x = 0; x < n; ++x) sum[x] += row[x];
-  }
-}
-
+// kStride 0: any.
 template <int kStride>
-void add_strided(const double* from, int count, int taps, double* out) {
-  for (int t = 0; t < taps; ++t) {
-    NTKFAST_INDEPENDENT
-    for (int i = 0; i < count; ++i) out[i] += from[kStride * i + t];
+void add_columns_of(const double* from, std::int64_t pitch, int rows, int any_stride, int count,
+                    int taps, double* out, std::int64_t out_pitch) {
+  const int stride = kStride == 0 ? any_stride : kStride;
+  for (int r = 0; r < rows; ++r) {
+    for (int t = 0; t < taps; ++t) {
+      NTKFAST_INDEPENDENT
+      for (int i = 0; i < count; ++i) out[i] += from[stride * i + t];
+    }
+    from += pitch;
+    out += out_pitch;
   }
 }
 
-void add_windows(const double* from, int stride, int count, int taps, double* out) {
-  if (stride == 1) return add_strided<1>(from, count, taps, out);
-  if (stride == 2) return add_strided<2>(from, count, taps, out);
+void add_columns(const double* from, std::int64_t pitch, int rows, int stride, int count, int taps,
+                 double* out, std::int64_t out_pitch) {
+  const auto run = stride == 1   ? add_columns_of<1>
+                   : stride == 2 ? add_columns_of<2>
+                                 : add_columns_of<0>;
+  run(from, pitch, rows, stride, count, taps, out, out_pitch);
+}
+
+void add_rows(const double* from, std::int64_t width, int stride, int count, int taps,
+              double* out) {
   for (int i = 0; i < count; ++i) {
-    double sum = out[i];
-    for (int t = 0; t < taps; ++t) sum += from[stride * i + t];
-    out[i] = sum;
+    const double* row = from + stride * i * width;
+    for (int t = 0; t < taps; ++t) {
+      NTKFAST_INDEPENDENT
+      for (std::int64_t x = 0; x < width; ++x) out[x] += row[x];
+      row += width;
+    }
+    out += width;
   }
 }
 
@@ -95,7 +103,7 @@ void enter(PoolSide left, PoolSide right, const double* deficit, const double* n
 }
 
 template <class T>
-constexpr PoolKernels<T> kPoolKernels = {products<T>, add_rows, add_windows, scale, enter<T>};
+constexpr PoolKernels<T> kPoolKernels = {products<T>, add_columns, add_rows, scale, enter<T>};
 
 }  // namespace
 
