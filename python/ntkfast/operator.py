@@ -16,6 +16,7 @@ from ._gram_progress import gram_progress
 from ._resolution import program_for
 from ._threads import resolve_threads
 from ._validate import choice
+from ._vectors import VectorOperator
 from .config import resolve_isa, resolve_precision
 from .layers.spatial import refuse_positions
 
@@ -27,7 +28,7 @@ __all__ = ["KernelOperator"]
 _REMEDY = "multiply fewer vectors at a time, use fewer samples or float32"
 
 
-class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no types
+class KernelOperator(VectorOperator):
     """A kernel that is multiplied by vectors and never formed; made by `Network.operator`.
 
     A `scipy.sparse.linalg.LinearOperator`: ``A @ V``, ``A.T @ U``, and whatever takes one (``cg``,
@@ -53,6 +54,10 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
     Tiles are added as integers, multiples of ``2**-60 sqrt(K_ii) sum_j sqrt(K_jj) |V_j|``: the
     result has the same bits for every number of threads, and float32 loses nothing between tiles.
     It differs from ``net.ntk(X) @ V`` by rounding. The result has the common dtype of kernel and V.
+
+    Where it computes on a CUDA device, V may lie there, too (CuPy, PyTorch, JAX and whatever X may
+    be): the product is the same kind of array, in order on the caller's stream. V and the product
+    pass through the host, k numbers per row, while the kernel's n^2 never leave the chip.
 
     Examples
     --------
@@ -85,7 +90,7 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
         self._data = data = prepare(X, Z)
         isa = resolve_isa()
         precision = resolve_precision(precision)
-        devices = resolve_devices(device, data.device)
+        self._devices = devices = resolve_devices(device, data.device)
         n = len(data.x)
         m = n if data.z is None else len(data.z)
         with translated([net], data):
@@ -128,24 +133,13 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
         found: NDArray[Any] = self._net.diag(self._data.x, self.kind, threads=self._threads)
         return found
 
-    def _matmat(self, V: NDArray[Any]) -> NDArray[Any]:
-        return self._product(V, transposed=False)
-
-    def _matvec(self, v: NDArray[Any]) -> NDArray[Any]:
-        return self._product(v.reshape(-1, 1), transposed=False).reshape(-1)
-
-    def _rmatmat(self, V: NDArray[Any]) -> NDArray[Any]:
-        return self._product(V, transposed=True)
-
-    def _rmatvec(self, v: NDArray[Any]) -> NDArray[Any]:
-        return self._product(v.reshape(-1, 1), transposed=True).reshape(-1)
-
-    # Real entries: the transpose is the adjoint.
+    # Its own adjoint, where it is symmetric.
     def _adjoint(self) -> LinearOperator:
         return self if self._symmetric else super()._adjoint()
 
-    def _transpose(self) -> LinearOperator:
-        return self._adjoint()
+    @property
+    def _places(self) -> tuple[int, ...] | None:
+        return self._devices
 
     @property
     def _symmetric(self) -> bool:
