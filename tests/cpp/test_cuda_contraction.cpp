@@ -128,6 +128,7 @@ struct Clean {
     CHECK(fake_cuda::state().memory.empty());
     CHECK(fake_cuda::state().streams == 0);
     CHECK(fake_cuda::state().current == 0);
+    CHECK(fake_cuda::state().last_error == cudaSuccess);
   }
 };
 
@@ -204,6 +205,7 @@ TEST_CASE("whatever call of a contraction fails, nothing is left behind") {
     }
     CHECK(fake_cuda::state().memory.empty());
     CHECK(fake_cuda::state().streams == 0);
+    CHECK(fake_cuda::state().last_error == cudaSuccess);  // else the next launch would fail for it
     if (!failed) break;
     ++failures;
   }
