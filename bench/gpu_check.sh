@@ -5,7 +5,7 @@
 #   bash bench/gpu_check.sh [FOLDER]      results: FOLDER, $OUT, or bench/results/gpu
 #
 # Written there: report.md with the verdict, steps.tsv, gpu_gram.json, gpu_products.json,
-# gpu_solves.json, gpu_contenders.json, environment.txt and logs.txt. Exit status: 0 all well; 1 something failed;
+# gpu_tangent.json, gpu_solves.json, gpu_contenders.json, environment.txt and logs.txt. Exit status: 0 all well; 1 something failed;
 # 2 no GPU, nothing was tried; 3 nothing failed, but something was not available here.
 #
 # Needs nvcc, a C++ compiler and python3. Python packages come from the environment, from wheels in
@@ -233,7 +233,7 @@ gpu_tests() {
   cd "$work" && "$python" -m pytest -q -p no:cacheprovider -p no:randomly --rootdir "$root/tests" \
     -W default -o addopts= --import-mode=importlib --maxfail=40 \
     "$root/tests/test_cuda_gram.py" "$root/tests/test_cuda_operator.py" \
-    "$root/tests/test_cuda_libraries.py" \
+    "$root/tests/test_cuda_libraries.py" "$root/tests/test_cuda_contraction.py" \
     "$root"/tests/test_device*.py "$root/tests/test_cuda.py"
 }
 
@@ -246,6 +246,9 @@ for net in (nk.mlp(2, b_std=0.1), nk.serial(nk.Dense(), nk.Tanh(), nk.Dense(), n
     for dtype in ("float32", "float64"):
         net.kernels(x.astype(dtype), device="cuda")
         net.kernels(x.astype(dtype), x[:70].astype(dtype), device="cuda")
+f = nk.finite.init(nk.mlp(2, b_std=0.1), width=70, seed=0, outputs=5)
+for outputs in ("full", "trace", "diagonal"):
+    f.ntk(x[:30], outputs=outputs, device="cuda")
 print("done")
 CODE
 }
@@ -271,6 +274,11 @@ benchmark() {
 products() {
   built || return "$not_available"
   cd "$work" && "$python" "$root/bench/gpu_products.py" --json "$out/gpu_products.json" --seconds 40
+}
+
+contractions() {
+  built || return "$not_available"
+  cd "$work" && "$python" "$root/bench/gpu_tangent.py" --json "$out/gpu_tangent.json"
 }
 
 solves() {
@@ -303,7 +311,7 @@ cpp_tests() {
 }
 
 export -f have packages plain_blas install_package build_by_hand build built registers smoke gpu_tests \
-  small_job sanitizer benchmark products solves contenders cpp_tests
+  small_job sanitizer benchmark products contractions solves contenders cpp_tests
 export root out work site python architecture wheels not_available
 
 step packages 100 packages
@@ -313,6 +321,7 @@ step "tests on the device" 110 gpu_tests
 step "Gram matrices" 100 benchmark
 step "solves and products" 100 solves
 step "ways of multiplying" 60 products
+step "tangent kernels" 40 contractions
 step contenders 75 contenders
 step memcheck 60 sanitizer memcheck
 step racecheck 60 sanitizer racecheck

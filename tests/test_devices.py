@@ -124,6 +124,51 @@ def test_operators_on_a_device(imitated: dict[str, Any]) -> None:
     np.testing.assert_allclose(A @ V, NET.ntk(X) @ V)
 
 
+@pytest.mark.parametrize("mode", ["full", "trace", "diagonal"])
+def test_tangent_kernels_are_contracted_on_a_device(
+    imitated: dict[str, Any], mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inputs and signals reach it, block by block, and its order of axes is undone."""
+    calls: list[tuple[int, bool]] = []
+
+    def contract_uses(
+        left: Any, right: Any, scales: Any, mode: str, device: int, edge: int, progress: Any
+    ) -> Any:
+        calls.append((device, right is None))
+        n, outputs, m = len(left[0][0]), left[0][1].shape[1], len((right or left)[0][0])
+        shapes = {"full": (n, m, outputs, outputs), "trace": (n, m), "diagonal": (n, m, outputs)}
+        out = np.zeros(shapes[mode])
+        _core.contract_uses(left, right, scales, mode, out, 1, overwrite=True)
+        order = {"full": (0, 2, 1, 3), "trace": (0, 1), "diagonal": (2, 0, 1)}[mode]
+        return np.ascontiguousarray(out.transpose(order))
+
+    monkeypatch.setattr(_device._extension(), "contract_uses", contract_uses, raising=False)
+    f = nk.finite.init(nk.mlp(1, b_std=0.1), width=8, seed=0, outputs=3)
+    for Z in (None, X[:2]):
+        want = f.ntk(X, Z, outputs=mode, device="cpu")
+        assert not calls
+        np.testing.assert_array_equal(f.ntk(X, Z, outputs=mode, device="cuda:1"), want)
+        assert calls == [(1, Z is None)]
+        calls.clear()
+        with nk.config(device="cuda"):
+            np.testing.assert_array_equal(f.ntk(X, Z, outputs=mode), want)
+        assert calls == [(0, Z is None)]
+        calls.clear()
+    monkeypatch.setattr("ntkfast.finite._network._PASS_BYTES", 1)
+    several = f.ntk(X, outputs=mode, device="cuda")
+    assert len(calls) == len(X) * (len(X) + 1) // 2
+    np.testing.assert_allclose(several, f.ntk(X, outputs=mode, device="cpu"), rtol=1e-12)
+
+    def fail(*arguments: Any) -> Any:
+        raise OutOfMemoryError("2 GiB needed on CUDA device 0")
+
+    monkeypatch.setattr(_device._extension(), "contract_uses", fail)
+    with pytest.raises(MemoryBudgetError, match=r"2 GiB needed .*: contract fewer samples"):
+        f.ntk(X, outputs=mode, device="cuda")
+    with pytest.raises(DeviceError, match="several devices"):
+        f.ntk(X, outputs=mode, device="cuda:all")
+
+
 def test_precision_reaches_the_device(imitated: dict[str, Any]) -> None:
     single = X.astype("float32")
     kinds = imitated["kinds"]

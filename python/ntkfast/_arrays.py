@@ -28,7 +28,16 @@ from ._device_arrays import (
 )
 from .errors import DeviceError
 
-__all__ = ["OnDevice", "Prepared", "as_given", "cuda_device", "on_device", "prepare"]
+__all__ = [
+    "DeviceVectors",
+    "OnDevice",
+    "Prepared",
+    "as_given",
+    "cuda_device",
+    "device_vectors",
+    "on_device",
+    "prepare",
+]
 
 # The one promotion table: dtype by name -> dtype of the computation.
 _PROMOTION: dict[str, np.dtype[Any]] = {
@@ -94,6 +103,23 @@ class OnDevice(NamedTuple):
     device: int
     kind: str
     wrap: Callable[[Any], Any]
+
+
+class DeviceVectors(NamedTuple):
+    """Vectors of a CUDA device in host memory, and what makes products into their kind."""
+
+    array: NDArray[Any]
+    device: int
+    wrap: Callable[[Any], Any]
+
+
+def device_vectors(name: str, value: Any) -> DeviceVectors | None:
+    """Return vectors of a CUDA device, read on the stream of their library; None for all else."""
+    kind = _kind(value)
+    if kind == "numpy" or (index := device_index(name, value, kind)) is None:
+        return None
+    wrap = writer(name, value, kind, index)  # refuses before anything is copied
+    return DeviceVectors(_READERS.get(kind, read_device)(name, value), index, wrap)
 
 
 def cuda_device(name: str, value: Any) -> int | None:

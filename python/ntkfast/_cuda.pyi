@@ -41,6 +41,20 @@ class Operator:
     ) -> Any: ...
     def time(self, count: int, repeats: int) -> list[float]: ...
 
+def contract_uses(
+    left: list[tuple[Any, Any]],
+    right: list[tuple[Any, Any]] | None,
+    scales: list[tuple[float, float]],
+    mode: str,
+    device: int,
+    block_edge: int,
+    progress: Callable[[int, int], None] | None,
+) -> Any:
+    """Return the kernel that `_core.contract_uses` adds, all pairs of uses, both halves.
+
+    Stored as (n, O, m, O) in full, (n, m), or (O, n, m) of a diagonal kernel.
+    """
+
 def time_gram(job: object, nngp: bool, ntk: bool, device: int, repeats: int) -> list[float]: ...
 def memory_seconds(device: int, n_bytes: int, copy: bool, repeats: int) -> list[float]: ...
 def device_count() -> int: ...

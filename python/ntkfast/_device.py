@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ._validate import got
 from .errors import DeviceError, MemoryBudgetError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DeviceOperator",
+    "contract_on",
     "device_choice",
     "device_name",
     "kernels_on",
@@ -186,6 +189,30 @@ def kernels_on(
     with _translated(_text(devices), remedy):
         K, T = _extension().gram(job, nngp, ntk, device, on_host, block_edge, progress)
     return K, T
+
+
+def contract_on(
+    device: int,
+    left: list[tuple[Any, Any]],
+    right: list[tuple[Any, Any]] | None,
+    scales: list[tuple[float, float]],
+    mode: str,
+    progress: Callable[[int, int], None] | None,
+    *,
+    block_edge: int = 0,
+) -> NDArray[Any]:
+    """Return the tangent kernel of weights from their inputs and signals, all in host memory.
+
+    Arguments and shape of the result are those of `_core.contract_uses`; the device adds up all
+    pairs of uses. Both halves of a symmetric kernel are there, bit for bit the same.
+    """
+    remedy = "contract fewer samples at a time, in float32, or on the CPU"
+    with _translated(_text((device,)), remedy):
+        found: NDArray[Any] = _extension().contract_uses(
+            left, right, scales, mode, device, block_edge, progress
+        )
+    axes = {"full": (0, 2, 1, 3), "trace": (0, 1), "diagonal": (1, 2, 0)}
+    return np.transpose(found, axes[mode])
 
 
 class DeviceOperator:

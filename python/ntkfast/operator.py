@@ -18,6 +18,7 @@ from ._kernel_function import Devices
 from ._resolution import program_for
 from ._threads import resolve_threads
 from ._validate import choice
+from ._vectors import VectorOperator
 from .config import resolve_isa, resolve_precision
 from .layers.spatial import has_positions
 from .network import Network
@@ -30,7 +31,7 @@ __all__ = ["KernelOperator"]
 _REMEDY = "multiply fewer vectors at a time, use fewer samples or float32"
 
 
-class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no types
+class KernelOperator(VectorOperator):
     """A kernel that is multiplied by vectors and never formed; made by `Network.operator`.
 
     A `scipy.sparse.linalg.LinearOperator`: ``A @ V``, ``A.T @ U``, and whatever takes one (``cg``,
@@ -57,6 +58,10 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
     result has the same bits for every number of threads, and float32 loses nothing between tiles.
     It differs from ``net.ntk(X) @ V`` by rounding. The result has the common dtype of kernel and V.
     Of images the entries are those of ``net.ntk(X)`` bit for bit, and products are in float64.
+
+    Where it computes on a CUDA device, V may lie there, too (CuPy, PyTorch, JAX and whatever X may
+    be): the product is the same kind of array, in order on the caller's stream. V and the product
+    pass through the host, k numbers per row, while the kernel's n^2 never leave the chip.
 
     Examples
     --------
@@ -93,7 +98,7 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
             wanted = {"nngp": self.kind == "nngp", "ntk": self.kind == "ntk"}
             where = {"threads": self._threads, "device": device, "precision": precision}
             blocks = net._blocks(X, Z, **wanted, **where)
-            self._x, self._z = blocks.x, blocks.z
+            self._x, self._z, self._devices = blocks.x, blocks.z, blocks.devices
             self._engine = self._by_blocks = BlockProduct(blocks)
             self._require_memory(1)
         super().__init__(
@@ -107,7 +112,7 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
         self._x, self._z = data.x, data.z
         isa = resolve_isa()
         precision = resolve_precision(precision)
-        devices = resolve_devices(device, data.device)
+        self._devices = devices = resolve_devices(device, data.device)
         with translated([net], data):
             self._program = program_for([net.layers], data.x, data.z, self._threads, isa)
         self._on_cpu = devices is None
@@ -146,24 +151,13 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
         found: NDArray[Any] = self._net.diag(self._x, self.kind, threads=self._threads)
         return found
 
-    def _matmat(self, V: NDArray[Any]) -> NDArray[Any]:
-        return self._product(V, transposed=False)
-
-    def _matvec(self, v: NDArray[Any]) -> NDArray[Any]:
-        return self._product(v.reshape(-1, 1), transposed=False).reshape(-1)
-
-    def _rmatmat(self, V: NDArray[Any]) -> NDArray[Any]:
-        return self._product(V, transposed=True)
-
-    def _rmatvec(self, v: NDArray[Any]) -> NDArray[Any]:
-        return self._product(v.reshape(-1, 1), transposed=True).reshape(-1)
-
-    # Real entries: the transpose is the adjoint.
+    # Its own adjoint, where it is symmetric.
     def _adjoint(self) -> LinearOperator:
         return self if self._symmetric else super()._adjoint()
 
-    def _transpose(self) -> LinearOperator:
-        return self._adjoint()
+    @property
+    def _places(self) -> tuple[int, ...] | None:
+        return self._devices
 
     @property
     def _symmetric(self) -> bool:

@@ -3,5 +3,6 @@
 
 #include <pybind11/pybind11.h>
 
+void register_contraction(pybind11::module_& module);
 void register_gram(pybind11::module_& module);
 void register_product(pybind11::module_& module);

@@ -10,6 +10,12 @@
 
 namespace ntkfast::cuda {
 
+// For calls whose failure is nobody's concern, in destructors above all. The runtime keeps an error
+// until it is asked for it: left there, the next launch, which asks, would fail for it.
+inline void forget(cudaError_t status) {
+  if (status != cudaSuccess) (void)cudaGetLastError();
+}
+
 inline void check(cudaError_t status, const char* call) {
   if (status == cudaSuccess) return;
   // The runtime keeps the error for the next caller of cudaGetLastError: take it away, it is

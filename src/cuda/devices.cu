@@ -16,8 +16,9 @@ __global__ void probe_kernel() {}
 std::string describe(cudaError_t status) {
   (void)cudaGetLastError();
   int driver = 0;
-  if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0)
-    return "no NVIDIA driver is installed";
+  const cudaError_t asked = cudaDriverGetVersion(&driver);
+  if (asked == cudaSuccess && driver == 0) return "no NVIDIA driver is installed";
+  forget(asked);
   return std::string(cudaGetErrorString(status)) + " (" + cudaGetErrorName(status) + ")";
 }
 

@@ -223,7 +223,7 @@ void free_pinned(void* memory) {
   if (memory == nullptr) return;
   void* const start = static_cast<unsigned char*>(memory) - kHeader;
   if (*static_cast<bool*>(start)) {
-    (void)cudaFreeHost(start);
+    forget(cudaFreeHost(start));
   } else {
     std::free(start);
   }

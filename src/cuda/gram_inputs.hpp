@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "device/gram_job.hpp"
 #include "gram_kernel.hpp"
 #include "resources.hpp"
 

@@ -96,7 +96,7 @@ class DeviceShare {
   // Waits for what is left of a product that failed.
   void abandon() noexcept {
     for (Lane<T>& lane : lanes_) {
-      (void)cudaStreamSynchronize(lane.stream.get());
+      forget(cudaStreamSynchronize(lane.stream.get()));
       lane.busy = false;
     }
   }
@@ -181,12 +181,17 @@ struct GramProduct<T>::Parts {
       if (monitor) monitor(done, total);
     };
     const std::size_t dealt = vectors.size();
-    for (std::size_t k = 0; k < blocks.size(); ++k) {
-      report(shares[k % dealt]->launch(k / dealt % kStreams, blocks[k],
-                                       product(vectors[k % dealt], count, to_columns)));
-    }
-    for (std::size_t lane = 0; lane < kStreams; ++lane) {
-      for (std::size_t k = 0; k < dealt; ++k) report(shares[k]->finish(lane));
+    try {
+      for (std::size_t k = 0; k < blocks.size(); ++k) {
+        report(shares[k % dealt]->launch(k / dealt % kStreams, blocks[k],
+                                         product(vectors[k % dealt], count, to_columns)));
+      }
+      for (std::size_t lane = 0; lane < kStreams; ++lane) {
+        for (std::size_t k = 0; k < dealt; ++k) report(shares[k]->finish(lane));
+      }
+    } catch (...) {
+      for (const auto& share : shares) share->abandon();  // before the vectors are freed
+      throw;
     }
   }
 
@@ -240,19 +245,14 @@ void GramProduct<T>::multiply(const double* v, std::int64_t count, bool transpos
   }
   std::vector<Vectors<T>> vectors;
   std::vector<std::int64_t> sums(static_cast<std::size_t>(size * count), 0), part(sums.size());
-  try {
-    for (const auto& share : parts.shares) vectors.push_back(share->make_vectors(scaled, summed));
-    parts.run(vectors, count, to_columns, monitor);
-    // Integers: the sum of the devices' sums is the same however blocks were dealt.
-    for (std::size_t k = 0; k < vectors.size(); ++k) {
-      NTKFAST_CUDA_CHECK(cudaSetDevice(parts.shares[k]->device()));
-      NTKFAST_CUDA_CHECK(cudaMemcpy(part.data(), vectors[k].sums.data(),
-                                    part.size() * sizeof(std::int64_t), cudaMemcpyDeviceToHost));
-      for (std::size_t at = 0; at < sums.size(); ++at) sums[at] += part[at];
-    }
-  } catch (...) {
-    for (const auto& share : parts.shares) share->abandon();  // before the vectors are freed
-    throw;
+  for (const auto& share : parts.shares) vectors.push_back(share->make_vectors(scaled, summed));
+  parts.run(vectors, count, to_columns, monitor);
+  // Integers: the sum of the devices' sums is the same however blocks were dealt.
+  for (std::size_t k = 0; k < vectors.size(); ++k) {
+    NTKFAST_CUDA_CHECK(cudaSetDevice(parts.shares[k]->device()));
+    NTKFAST_CUDA_CHECK(cudaMemcpy(part.data(), vectors[k].sums.data(),
+                                  part.size() * sizeof(std::int64_t), cudaMemcpyDeviceToHost));
+    for (std::size_t at = 0; at < sums.size(); ++at) sums[at] += part[at];
   }
   finish_sums(sums.data(), 1, size, summed, scaled.exponents, out);
 }

@@ -17,7 +17,7 @@ class DeviceGuard {
  public:
   DeviceGuard() { NTKFAST_CUDA_CHECK(cudaGetDevice(&previous_)); }
   explicit DeviceGuard(int device) : DeviceGuard() { NTKFAST_CUDA_CHECK(cudaSetDevice(device)); }
-  ~DeviceGuard() { (void)cudaSetDevice(previous_); }
+  ~DeviceGuard() { forget(cudaSetDevice(previous_)); }
   DeviceGuard(const DeviceGuard&) = delete;
   DeviceGuard& operator=(const DeviceGuard&) = delete;
 
@@ -50,7 +50,7 @@ class DeviceBuffer {
     std::swap(count_, other.count_);
     return *this;
   }
-  ~DeviceBuffer() { (void)cudaFree(data_); }
+  ~DeviceBuffer() { forget(cudaFree(data_)); }
 
   T* data() const { return data_; }
   std::int64_t size() const { return count_; }
@@ -66,8 +66,8 @@ class Stream {
   Stream() { NTKFAST_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking)); }
   // Nothing of a call is in flight when its buffers are freed, also after an error.
   ~Stream() {
-    (void)cudaStreamSynchronize(stream_);
-    (void)cudaStreamDestroy(stream_);
+    forget(cudaStreamSynchronize(stream_));
+    forget(cudaStreamDestroy(stream_));
   }
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;

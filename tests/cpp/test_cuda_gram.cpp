@@ -131,6 +131,7 @@ struct Clean {
     CHECK(fake_cuda::state().memory.empty());
     CHECK(fake_cuda::state().streams == 0);
     CHECK(fake_cuda::state().current == 0);
+    CHECK(fake_cuda::state().last_error == cudaSuccess);
   }
 };
 
@@ -211,6 +212,7 @@ TEST_CASE("whatever call fails, nothing is left behind and the next call works")
     }
     CHECK(fake_cuda::state().memory.empty());
     CHECK(fake_cuda::state().streams == 0);
+    CHECK(fake_cuda::state().last_error == cudaSuccess);  // else the next launch would fail for it
     if (!failed) break;
     ++failures;
   }

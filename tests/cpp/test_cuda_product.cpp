@@ -59,6 +59,7 @@ struct Clean {
     CHECK(fake_cuda::state().memory.empty());
     CHECK(fake_cuda::state().streams == 0);
     CHECK(fake_cuda::state().current == 0);
+    CHECK(fake_cuda::state().last_error == cudaSuccess);
   }
 };
 
@@ -195,6 +196,7 @@ TEST_CASE("whatever call fails, nothing is lost and the next product works") {
       }
       CHECK(fake_cuda::state().memory.size() == resident);
       CHECK(fake_cuda::state().current == 0);
+      CHECK(fake_cuda::state().last_error == cudaSuccess);  // else the next launch fails for it
       if (!failed) break;
       ++failures;
       // The same operator, once the failure is over.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _memory
 from .._arrays import Prepared, prepare
-from .._device import require_host
+from .._device import require_host, resolve_device
 from .._gram_progress import gram_progress
 from .._text import one_line
 from .._threads import resolve_threads
@@ -23,6 +23,7 @@ from . import _tangent
 from ._operations import Affine
 from ._parameters import (
     DenseParameters,
+    check_shapes,
     locked,
     read_parameters,
     shape_of,
@@ -253,7 +254,7 @@ class FiniteNetwork(Trainable):
                 f"got {len(given)}"
             )
         for k, (i, layer, own) in enumerate(zip(tape.dense, layers, given, strict=True)):
-            _check_shapes(f"parameters[{k}]", layer, own, tape.shape(i))
+            check_shapes(f"parameters[{k}]", layer, own, tape.shape(i))
             bias = None if own.bias is None else np.array(own.bias, self._dtype)
             self._own[i] = locked(DenseParameters(np.array(own.weights, self._dtype), bias))
         self._tape = tape
@@ -275,11 +276,12 @@ class FiniteNetwork(Trainable):
         x, _, wrap, _ = self._data(X)
         return [wrap(value) for value in forward(self._bound(), self._own, x)[1:]]
 
-    def ntk(self, X: Any, Z: Any = None, *, outputs: str = "trace") -> Any:
+    def ntk(
+        self, X: Any, Z: Any = None, *, outputs: str = "trace", device: str | None = None
+    ) -> Any:
         """Return the tangent kernel: inner products of the derivatives by the trained parameters.
 
-        Computed from inputs and signals of the Dense layers, without the Jacobian (Novak et al.
-        2022, structured derivatives).
+        From inputs and signals of the Dense layers, without the Jacobian (Novak et al. 2022).
 
         Parameters
         ----------
@@ -289,6 +291,8 @@ class FiniteNetwork(Trainable):
         outputs : {"trace", "full", "diagonal"}, default "trace"
             "full": every pair of outputs. "trace": the mean over outputs of each with itself, which
             estimates the infinite network's kernel. "diagonal": each output with itself.
+        device : {"auto", "cpu", "cuda", "cuda:<number>"}, optional
+            Where inputs and signals are contracted, instead of ``config.device``.
 
         Returns
         -------
@@ -309,7 +313,7 @@ class FiniteNetwork(Trainable):
         """
         choice("outputs", outputs, _tangent.MODES)
         x, z, wrap, _ = self._data(X, Z)
-        tape = self._bound()
+        place, tape = resolve_device(device, None), self._bound()
         m = len(x) if z is None else len(z)
         itemsize = np.result_type(x, self._dtype).itemsize
         rows = min(max(len(x), m, 1), self._rows_per_pass(x))
@@ -318,9 +322,13 @@ class FiniteNetwork(Trainable):
         what = f"the {outputs} tangent kernel of {len(x)} x {m} samples"
         threads = resolve_threads()
         workspace = 2 * rows * per_row + threads * _THREAD_BYTES
-        _memory.require(int(np.prod(shape)) * itemsize, workspace, what)
+        n_bytes = int(np.prod(shape)) * itemsize
+        if place is not None:  # blocks that come from the device are put together
+            workspace += n_bytes
+        _memory.require(n_bytes, workspace, what)
         with gram_progress() as progress:
-            return wrap(_tangent.kernel(tape, self._own, x, z, outputs, rows, threads, progress))
+            options = (outputs, rows, threads, progress, place)
+            return wrap(_tangent.kernel(tape, self._own, x, z, *options))
 
     def vjp(self, X: Any, signal: Any) -> tuple[DenseParameters, ...]:
         """Return ``J(X)^T signal``: the derivative of ``sum(signal * f(X))`` by the parameters.
@@ -488,12 +496,3 @@ def _float(dtype: Any) -> np.dtype[Any]:
     if found not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, got {found}")
     return found
-
-
-def _check_shapes(name: str, layer: Dense, own: DenseParameters, shape: tuple[int, int]) -> None:
-    bias = None if layer.b_std is None else (shape[1],)
-    if own.weights.shape != shape or shape_of(own.bias) != bias:
-        raise ValueError(
-            f"{name} of {layer!r} must have weights of shape {shape} and a bias of shape {bias}, "
-            f"got {own.weights.shape} and {shape_of(own.bias)}"
-        )

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._validate import got, require_finite
+from ..layers import Dense
 
 __all__ = [
     "DenseParameters",
+    "check_shapes",
     "flat",
     "locked",
     "read_parameters",
@@ -54,6 +56,16 @@ def read_parameters(name: str, k: int, given: Any) -> DenseParameters:
 def shape_of(array: Array | None) -> tuple[int, ...] | None:
     """Return the shape; None where there is nothing."""
     return None if array is None else array.shape
+
+
+def check_shapes(name: str, layer: Dense, own: DenseParameters, shape: tuple[int, int]) -> None:
+    """Refuse parameters that are not those of a layer whose weights have a given shape."""
+    bias = None if layer.b_std is None else (shape[1],)
+    if own.weights.shape != shape or shape_of(own.bias) != bias:
+        raise ValueError(
+            f"{name} of {layer!r} must have weights of shape {shape} and a bias of shape {bias}, "
+            f"got {own.weights.shape} and {shape_of(own.bias)}"
+        )
 
 
 def locked(own: DenseParameters) -> DenseParameters:

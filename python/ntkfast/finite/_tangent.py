@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._device import contract_on
 from ._operations import Affine, large_array
 from ._passes import Parameters, forward, signals
 from ._tape import Tape
@@ -51,8 +52,12 @@ def kernel(
     rows: int,
     threads: int,
     progress: Progress | None = None,
+    device: int | None = None,
 ) -> Array:
-    """Return the tangent kernel of x and z (None: of x with itself), `rows` samples at a time."""
+    """Return the tangent kernel of x and z (None: of x with itself), `rows` samples at a time.
+
+    `device` is the number of the CUDA device that contracts inputs and signals, None the CPU.
+    """
     other = x if z is None else z
     dtype = np.result_type(x, *(p.weights for p in parameters.values()))
     out = _result(mode, len(x), len(other), tape.outputs, dtype)
@@ -66,9 +71,12 @@ def kernel(
             right = None if own else _weights(tape, parameters, other[j : j + rows], dtype).sides
             block = out[i : i + rows, j : j + rows]
             counted = _counted(progress, finished, blocks)
-            _core.contract_uses(
-                left.sides, right, left.scales, mode, block, threads, counted, overwrite=True
-            )
+            if device is None or not left.sides:
+                _core.contract_uses(
+                    left.sides, right, left.scales, mode, block, threads, counted, overwrite=True
+                )
+            else:
+                block[...] = contract_on(device, left.sides, right, left.scales, mode, counted)
             finished += 1
     if z is None and blocks > 1:  # a block of its own is complete
         _core.mirror_kernel(out, mode, threads)

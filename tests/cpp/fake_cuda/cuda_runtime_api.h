@@ -49,8 +49,10 @@ struct State {
     const auto offset = static_cast<const char*>(address) - static_cast<const char*>(start);
     return offset < static_cast<std::ptrdiff_t>(allocation.size) ? allocation.device : -1;
   }
+  cudaError_t last_error = cudaSuccess;  // kept until somebody asks, as the runtime does
+  cudaError_t fail(cudaError_t error) { return last_error = error; }
   cudaError_t next() {
-    if (calls_until_failure == 0) return cudaErrorUnknown;
+    if (calls_until_failure == 0) return fail(cudaErrorUnknown);
     if (calls_until_failure > 0) --calls_until_failure;
     return cudaSuccess;
   }
@@ -65,13 +67,18 @@ inline State& state() {
 
 inline const char* cudaGetErrorName(cudaError_t) { return "cudaErrorFake"; }
 inline const char* cudaGetErrorString(cudaError_t) { return "imitated failure"; }
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline cudaError_t cudaGetLastError() {
+  const cudaError_t error = fake_cuda::state().last_error;
+  fake_cuda::state().last_error = cudaSuccess;
+  return error;
+}
 inline cudaError_t cudaGetDevice(int* device) {
   *device = fake_cuda::state().current;
   return cudaSuccess;
 }
 inline cudaError_t cudaSetDevice(int device) {
-  if (device < 0 || device >= fake_cuda::state().devices) return cudaErrorInvalidDevice;
+  if (device < 0 || device >= fake_cuda::state().devices)
+    return fake_cuda::state().fail(cudaErrorInvalidDevice);
   fake_cuda::state().current = device;
   return cudaSuccess;
 }
@@ -82,8 +89,8 @@ inline cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 }
 inline cudaError_t cudaMalloc(void** memory, std::size_t size) {
   auto& state = fake_cuda::state();
-  if (state.next() != cudaSuccess) return cudaErrorMemoryAllocation;
-  if (state.used() + size > state.total) return cudaErrorMemoryAllocation;
+  if (state.next() != cudaSuccess) return state.fail(cudaErrorMemoryAllocation);
+  if (state.used() + size > state.total) return state.fail(cudaErrorMemoryAllocation);
   *memory = std::malloc(size);
   std::memset(*memory, 0xff, size);  // NaN: what is read before it is written is seen
   state.memory[*memory] = {size, state.current};
@@ -108,13 +115,18 @@ inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void*
                                      std::size_t from_pitch, std::size_t width, std::size_t height,
                                      cudaMemcpyKind, cudaStream_t) {
   if (fake_cuda::state().next() != cudaSuccess || width > to_pitch || width > from_pitch) {
-    return cudaErrorUnknown;
+    return fake_cuda::state().fail(cudaErrorUnknown);
   }
   for (std::size_t row = 0; row < height; ++row) {
     std::memcpy(static_cast<char*>(to) + row * to_pitch,
                 static_cast<const char*>(from) + row * from_pitch, width);
   }
   return cudaSuccess;
+}
+inline cudaError_t cudaMemcpy2D(void* to, std::size_t to_pitch, const void* from,
+                                std::size_t from_pitch, std::size_t width, std::size_t height,
+                                cudaMemcpyKind kind) {
+  return cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, width, height, kind, nullptr);
 }
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   if (fake_cuda::state().next() != cudaSuccess) return cudaErrorUnknown;
@@ -134,7 +146,9 @@ inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 inline cudaError_t cudaHostAlloc(void** memory, std::size_t size, unsigned) {
-  if (fake_cuda::state().next() != cudaSuccess) return cudaErrorMemoryAllocation;
+  if (fake_cuda::state().next() != cudaSuccess) {
+    return fake_cuda::state().fail(cudaErrorMemoryAllocation);
+  }
   *memory = std::malloc(size);
   return cudaSuccess;
 }
