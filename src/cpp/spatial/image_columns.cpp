@@ -87,23 +87,23 @@ Roots summed_squares(const Roots& in, const Grid& from, const Grid& to, const Sp
   return sum;
 }
 
-std::int64_t numbers(const SpatialPlan& plan, const ColumnPlan& column) {
-  if (column.value == kOneNumber) return 1;
-  const Grid& grid = plan.program().values[static_cast<std::size_t>(column.value)].grid;
-  return Frame(grid, plan.border()).count();
-}
-
 std::size_t at(int value) { return static_cast<std::size_t>(value); }
+
+// What vectors may read behind the `used` numbers of a column.
+template <class T>
+void fill_rest(Edge edge, std::int64_t used, std::int64_t size, T* column) {
+  std::fill(column + used, column + size, edge == Edge::Nearest ? column[used - 1] : T(0));
+}
 
 // One walk through the program for one image: the roots of every value, and on the way the columns.
 template <class T>
 class ColumnWriter {
  public:
-  ColumnWriter(const SpatialPlan& plan, const std::vector<std::int64_t>& first, T* data,
-               std::int64_t number, const char* argument)
+  ColumnWriter(const SpatialPlan& plan, const OffsetLayout& layout, T* data, std::int64_t number,
+               const char* argument)
       : plan_(plan),
         program_(plan.program()),
-        first_(first),
+        layout_(layout),
         data_(data),
         number_(number),
         argument_(argument),
@@ -132,8 +132,10 @@ class ColumnWriter {
 
   void write(std::size_t k, const Roots& values) {
     const ColumnPlan& column = plan_.columns()[k];
-    write_framed(values, Frame(grid(column.value), plan_.border()), column.edge, plan_.circular(),
-                 data_ + first_[k]);
+    const Frame frame(grid(column.value), plan_.border());
+    T* out = data_ + layout_.column[k];
+    write_framed(values, frame, column.edge, plan_.circular(), out);
+    fill_rest(column.edge, frame.count(), layout_.stride[at(column.value)], out);
   }
 
   static Roots scaled(const Roots& values, double factor) {
@@ -186,7 +188,7 @@ class ColumnWriter {
       inverse[p] = unit / out[p] <= kLargestInverse<T> ? unit / out[p] : 0;
     }
     write(first + 1, inverse);
-    data_[first_[first + 2]] = static_cast<T>(bias / unit);
+    data_[layout_.column[first + 2]] = static_cast<T>(bias / unit);
   }
 
   // Layers that know rows alone: every position is one.
@@ -215,7 +217,7 @@ class ColumnWriter {
 
   const SpatialPlan& plan_;
   const Program& program_;
-  const std::vector<std::int64_t>& first_;
+  const OffsetLayout& layout_;
   T* data_;
   std::int64_t number_;
   const char* argument_;
@@ -225,22 +227,17 @@ class ColumnWriter {
 }  // namespace
 
 template <class T>
-ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const T* image, std::int64_t number,
-                              const char* argument) {
-  std::int64_t size = 0;
-  for (const ColumnPlan& column : plan.columns()) {
-    first_.push_back(size);
-    size += numbers(plan, column);
-  }
-  data_.resize(static_cast<std::size_t>(size + cpu::kCopySlack));
-  ColumnWriter<T>(plan, first_, data_.data(), number, argument).run(image);
+ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const OffsetLayout& equal_positions,
+                              const T* image, std::int64_t number, const char* argument)
+    : first_(equal_positions.column),
+      data_(
+          cpu::aligned_array<T>(static_cast<std::size_t>(equal_positions.size + cpu::kCopySlack))) {
+  ColumnWriter<T>(plan, equal_positions, data_.get(), number, argument).run(image);
 }
 
 template <class T>
 std::int64_t ImageColumns<T>::bytes(const SpatialPlan& plan) {
-  std::int64_t size = cpu::kCopySlack;
-  for (const ColumnPlan& column : plan.columns()) size += numbers(plan, column);
-  return size * static_cast<std::int64_t>(sizeof(T));
+  return (OffsetLayout(plan, {0, 0}).size + cpu::kCopySlack) * static_cast<std::int64_t>(sizeof(T));
 }
 
 template <class T>
@@ -248,24 +245,19 @@ void ImageColumns<T>::copy_window(const SpatialPlan& plan, const cpu::MapKernels
                                   std::size_t k, const OffsetLayout& layout, bool left,
                                   T* lanes) const {
   const ColumnPlan& column = plan.columns()[k];
-  const T* first = data_.data() + first_[k];
+  const T* first = data_.get() + first_[k];
   if (column.value == kOneNumber) {
-    std::fill_n(lanes, cpu::kLaneMultiple, *first);
+    *lanes = *first;
     return;
   }
   const MapShape& shape = layout.shape[at(column.value)];
   if (plan.circular()) return copy_circular(plan, column, first, shape, left, lanes);
-  const Frame frame(plan.program().values[static_cast<std::size_t>(column.value)].grid,
-                    plan.border());
-  const MapAxis &rows = shape.axis[0], &cols = shape.axis[1];
+  const Frame frame(plan.program().values[at(column.value)].grid, plan.border());
   // Position p lies behind the border, where the window starts a border before it.
-  const std::int64_t y = left ? rows.left : rows.right, x = left ? cols.left : cols.right;
-  const int height = rows.size + 2 * frame.border_y;
-  kernels.copy_block(first + y * frame.pitch() + x, frame.pitch(), height,
-                     static_cast<int>(shape.pitch), lanes);
-  const std::int64_t used = height * shape.pitch;
-  std::fill(lanes + used, lanes + shape.lanes,
-            column.edge == Edge::Nearest ? lanes[used - 1] : T(0));
+  const MapAxis& cols = shape.axis[1];
+  kernels.copy_block(first + (left ? cols.left : cols.right), frame.pitch(),
+                     static_cast<int>(frame.rows()), static_cast<int>(shape.pitch), lanes);
+  fill_rest(column.edge, frame.rows() * shape.pitch, layout.stride[at(column.value)], lanes);
 }
 
 // The right window may begin anywhere and goes around.
@@ -273,8 +265,7 @@ template <class T>
 void ImageColumns<T>::copy_circular(const SpatialPlan& plan, const ColumnPlan& column,
                                     const T* first, const MapShape& shape, bool left,
                                     T* lanes) const {
-  const Frame frame(plan.program().values[static_cast<std::size_t>(column.value)].grid,
-                    plan.border());
+  const Frame frame(plan.program().values[at(column.value)].grid, plan.border());
   const MapAxis &rows = shape.axis[0], &cols = shape.axis[1];
   const int height = rows.size + 2 * frame.border_y, width = cols.size + 2 * frame.border_x;
   const T* inside = first + frame.border_y * frame.pitch() + frame.border_x;
@@ -288,9 +279,7 @@ void ImageColumns<T>::copy_circular(const SpatialPlan& plan, const ColumnPlan& c
           zero && column.edge == Edge::Border ? T(0) : inside[y * frame.pitch() + x];
     }
   }
-  const std::int64_t used = height * shape.pitch;
-  std::fill(lanes + used, lanes + shape.lanes,
-            column.edge == Edge::Nearest ? lanes[used - 1] : T(0));
+  fill_rest(column.edge, height * shape.pitch, shape.lanes, lanes);
 }
 
 template class ImageColumns<float>;

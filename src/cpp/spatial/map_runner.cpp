@@ -24,14 +24,33 @@ int readout_count(const Program& program) {
 OffsetLayout::OffsetLayout(const SpatialPlan& plan, const Offset& at) : offset(at) {
   const Program& program = plan.program();
   for (std::size_t v = 0; v < program.values.size(); ++v) {
-    shape.push_back(program.values[v].grid.has_positions() ? plan.shape(static_cast<int>(v), at)
-                                                           : MapShape{});
+    const Grid& grid = program.values[v].grid;
+    shape.push_back(grid.has_positions() ? plan.shape(static_cast<int>(v), at) : MapShape{});
+    const std::int64_t height = grid.height + 2 * plan.border()[0];
+    // The last map may read less than a vector behind its rows.
+    stride.push_back(!grid.has_positions() || plan.circular()
+                         ? shape[v].lanes
+                         : cpu::padded_lanes(height * shape[v].pitch + cpu::kLaneMultiple - 1));
   }
   for (const ColumnPlan& planned : plan.columns()) {
     column.push_back(size);
-    size += planned.value == kOneNumber ? cpu::kLaneMultiple
-                                        : shape[static_cast<std::size_t>(planned.value)].lanes;
+    left.push_back(size);
+    right.push_back(size);
+    if (planned.value == kOneNumber) {
+      size += cpu::kLaneMultiple;
+      continue;
+    }
+    const auto v = static_cast<std::size_t>(planned.value);
+    if (!plan.circular()) {
+      left.back() += shape[v].axis[0].left * shape[v].pitch;
+      right.back() += shape[v].axis[0].right * shape[v].pitch;
+    }
+    size += stride[v];
   }
+}
+
+bool OffsetLayout::same_buffer(const SpatialPlan& plan, const Offset& other) const {
+  return offset[1] == other[1] && (!plan.circular() || offset[0] == other[0]);
 }
 
 template <class T>
@@ -87,8 +106,8 @@ void MapRunner<T>::run(const OffsetLayout& layout, const T* left, const T* right
   if (copies == 0) return;
   const bool same_position = same && layout.offset == Offset{0, 0};
   const Value& input = plan_.program().values[0];
-  const std::int64_t lanes = layout.shape[0].lanes;
-  kernels_.pixels(left, right, input.width, lanes, lanes, s_[static_cast<std::size_t>(input.slot)]);
+  kernels_.pixels(left + layout.left[0], right + layout.right[0], input.width, layout.stride[0],
+                  layout.shape[0].lanes, s_[static_cast<std::size_t>(input.slot)]);
   for (MapStep& step : steps_) {
     const Op& op = *step.plan.op;
     if (step.conv != nullptr) {
@@ -110,9 +129,10 @@ void MapRunner<T>::run(const OffsetLayout& layout, const T* left, const T* right
     }
     const std::size_t first = plan_.first_column(step.plan.index);
     if (first < layout.column.size()) {
-      const std::int64_t start = layout.column[first] + step.plan.first_column * n;
-      step.step.left = {left + start, step.plan.column_step * n};
-      step.step.right = {right + start, step.plan.column_step * n};
+      const std::int64_t stride = layout.stride[static_cast<std::size_t>(op.out)];
+      const std::int64_t start = step.plan.first_column * stride;
+      step.step.left = {left + layout.left[first] + start, step.plan.column_step * stride};
+      step.step.right = {right + layout.right[first] + start, step.plan.column_step * stride};
     }
     step.step.run(step.step, {0, 0, static_cast<int>(n), s_.data(), tau_.data()});
   }
@@ -128,7 +148,8 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
   const WindowAxis rows(op.window, 0, grid.height), cols(op.window, 1, grid.width);
   const auto border = plan_.border();
   const std::size_t first = plan_.first_column(step.plan.index);
-  const auto column = [&](const T* side, std::size_t k) { return side + layout.column[first + k]; };
+  const auto left_column = [&](std::size_t k) { return left + layout.left[first + k]; };
+  const auto right_column = [&](std::size_t k) { return right + layout.right[first + k]; };
   const auto in_slot = static_cast<std::size_t>(step.plan.in),
              out_slot = static_cast<std::size_t>(step.plan.out);
   cpu::ConvMap<T> map{};
@@ -136,10 +157,10 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
   map.tau = tau_[in_slot];
   map.s_out = s_[out_slot];
   map.tau_out = tau_[out_slot];
-  map.left = column(left, 0);
-  map.right = column(right, 0);
-  map.inverse_left = column(left, 1);
-  map.inverse_right = column(right, 1);
+  map.left = left_column(0);
+  map.right = right_column(0);
+  map.inverse_left = left_column(1);
+  map.inverse_right = right_column(1);
   map.K = K_;
   map.T_sum = T_sum_;
   map.lanes_in = in.lanes;
@@ -153,8 +174,8 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
   map.taps_x = cols.size;
   map.stride_y = rows.stride;
   map.stride_x = cols.stride;
-  map.bias_left = *column(left, 2);
-  map.bias_right = *column(right, 2);
+  map.bias_left = *left_column(2);
+  map.bias_right = *right_column(2);
   const auto square = [](double ratio) { return static_cast<T>(ratio * ratio); };
   const bool trained = step.plan.tau == TauMode::Start || step.plan.tau == TauMode::Add;
   if (trained && op.params[0] > 0) map.own_ratio = square(op.params[2] / op.params[0]);
@@ -211,11 +232,11 @@ void MapRunner<T>::read_out(const MapStep& step, const OffsetLayout& layout, con
   const Op& op = *step.plan.op;
   if (op.kind == OpKind::Flatten && layout.offset != Offset{0, 0}) return;
   const auto in = static_cast<std::size_t>(op.in), slot = static_cast<std::size_t>(step.plan.in);
-  const std::int64_t start = layout.column[plan_.first_column(step.plan.index)];
+  const std::size_t column = plan_.first_column(step.plan.index);
   Readout sum;
-  kernels_.total(left + start, right + start, s_[slot], step.plan.signed1,
-                 step.plan.tau == TauMode::None ? nullptr : tau_[slot], layout.shape[in].lanes,
-                 &sum.nngp, &sum.ntk);
+  kernels_.total(left + layout.left[column], right + layout.right[column], s_[slot],
+                 step.plan.signed1, step.plan.tau == TauMode::None ? nullptr : tau_[slot],
+                 layout.shape[in].lanes, &sum.nngp, &sum.ntk);
   const auto positions = static_cast<double>(plan_.program().values[in].grid.count());
   const double weight = copies * (op.kind == OpKind::Flatten ? 1 / positions : op.params[0]);
   readouts[step.readout].nngp += weight * sum.nngp;

@@ -11,14 +11,23 @@
 
 namespace ntkfast::spatial {
 
-// The shapes of all maps at one offset, and where each column starts in a buffer of columns.
+// The shapes of all maps at one offset, and where they find columns in a buffer of columns. The
+// buffer holds the columns that overlap along the width in full height, so that it serves all
+// offsets that are equal along the width; in circular images the window of one offset.
 struct OffsetLayout {
   OffsetLayout(const SpatialPlan& plan, const Offset& offset);
 
+  // Whether a buffer for `other` serves as well.
+  bool same_buffer(const SpatialPlan& plan, const Offset& other) const;
+  // Whether the buffer is what ImageColumns holds.
+  bool stored(const SpatialPlan& plan) const { return same_buffer(plan, {0, 0}); }
+
   Offset offset;
-  std::vector<MapShape> shape;       // per value
-  std::vector<std::int64_t> column;  // per column of the plan
-  std::int64_t size = 0;             // of the buffer
+  std::vector<MapShape> shape;            // per value
+  std::vector<std::int64_t> stride;       // per value: numbers from column to column of the buffer
+  std::vector<std::int64_t> column;       // per column of the plan: where it begins
+  std::vector<std::int64_t> left, right;  // and where the map of either image does
+  std::int64_t size = 0;                  // of the buffer
 };
 
 // What a readout has summed up.

@@ -116,8 +116,9 @@ void SpatialPlan::find_offsets() {
     return;
   }
   const int low_y = circular_ ? 0 : 1 - end_.height, low_x = circular_ ? 0 : 1 - end_.width;
-  for (int y = low_y; y < end_.height; ++y) {
-    for (int x = low_x; x < end_.width; ++x) offsets_.push_back({y, x});
+  // Those that share their windows (OffsetLayout) one after the other.
+  for (int x = low_x; x < end_.width; ++x) {
+    for (int y = low_y; y < end_.height; ++y) offsets_.push_back({y, x});
   }
 }
 
