@@ -60,12 +60,13 @@ MapRunner<T>::MapRunner(const SpatialPlan& plan, bool ntk, std::string_view isa)
   for (const PlannedStep& planned : plan.steps(ntk)) {
     const Op& op = *planned.op;
     if (op.kind == OpKind::Output || !plan.on_maps(op)) continue;
-    MapStep next{planned, {}, nullptr, 0};
+    MapStep next{planned, {}, nullptr, {}, {}, 0};
     if (is_readout(op)) {
       next.readout = readouts++;
     } else if (op.kind == OpKind::Conv) {
       const bool tau = planned.tau == TauMode::Add || planned.tau == TauMode::Scale;
       next.conv = kernels_.conv(planned.signed1, tau);
+      plan_conv(next);
     } else {
       next.step.run = planned.in2 < 0
                           ? kernels_.step(op, planned.signed1, planned.tau)
@@ -139,20 +140,35 @@ void MapRunner<T>::run(const OffsetLayout& layout, const T* left, const T* right
 }
 
 template <class T>
+void MapRunner<T>::plan_conv(MapStep& step) {
+  const Op& op = *step.plan.op;
+  const Grid& grid = plan_.program().values[static_cast<std::size_t>(op.in)].grid;
+  const WindowAxis rows(op.window, 0, grid.height), cols(op.window, 1, grid.width);
+  cpu::ConvMap<T>& map = step.map;
+  step.before = {rows.before, cols.before};
+  map.taps_y = rows.size;
+  map.taps_x = cols.size;
+  map.stride_y = rows.stride;
+  map.stride_x = cols.stride;
+  const auto square = [](double ratio) { return static_cast<T>(ratio * ratio); };
+  const bool trained = step.plan.tau == TauMode::Start || step.plan.tau == TauMode::Add;
+  if (trained && op.params[0] > 0) map.own_ratio = square(op.params[2] / op.params[0]);
+  if (trained && op.params[1] > 0) map.own_bias = square(op.params[3] / op.params[1]);
+}
+
+template <class T>
 void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, const T* left,
                             const T* right) {
   const Op& op = *step.plan.op;
   const MapShape& in = layout.shape[static_cast<std::size_t>(op.in)];
   const MapShape& out = layout.shape[static_cast<std::size_t>(op.out)];
-  const Grid& grid = plan_.program().values[static_cast<std::size_t>(op.in)].grid;
-  const WindowAxis rows(op.window, 0, grid.height), cols(op.window, 1, grid.width);
   const auto border = plan_.border();
   const std::size_t first = plan_.first_column(step.plan.index);
   const auto left_column = [&](std::size_t k) { return left + layout.left[first + k]; };
   const auto right_column = [&](std::size_t k) { return right + layout.right[first + k]; };
   const auto in_slot = static_cast<std::size_t>(step.plan.in),
              out_slot = static_cast<std::size_t>(step.plan.out);
-  cpu::ConvMap<T> map{};
+  cpu::ConvMap<T> map = step.map;
   map.s = s_[in_slot];
   map.tau = tau_[in_slot];
   map.s_out = s_[out_slot];
@@ -164,29 +180,21 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
   map.K = K_;
   map.T_sum = T_sum_;
   map.lanes_in = in.lanes;
-  map.first_in = (border[0] - rows.before) * in.pitch + border[1] - cols.before;
+  map.first_in = (border[0] - step.before[0]) * in.pitch + border[1] - step.before[1];
   map.first_out = border[0] * out.pitch + border[1];
   map.pitch_in = in.pitch;
   map.pitch_out = out.pitch;
   map.rows = out.axis[0].size;
   map.cols = out.axis[1].size;
-  map.taps_y = rows.size;
-  map.taps_x = cols.size;
-  map.stride_y = rows.stride;
-  map.stride_x = cols.stride;
   map.bias_left = *left_column(2);
   map.bias_right = *right_column(2);
-  const auto square = [](double ratio) { return static_cast<T>(ratio * ratio); };
-  const bool trained = step.plan.tau == TauMode::Start || step.plan.tau == TauMode::Add;
-  if (trained && op.params[0] > 0) map.own_ratio = square(op.params[2] / op.params[0]);
-  if (trained && op.params[1] > 0) map.own_bias = square(op.params[3] / op.params[1]);
   // Lanes that are not written hold what another layer left there, which may be no legal number
   // here. All that matters is that it is one: the roots of these lanes are zero.
   const auto clear = [&](std::int64_t from, std::int64_t to) {
     std::fill(map.s_out + from, map.s_out + to, T(0));
     std::fill(map.tau_out + from, map.tau_out + to, T(0));
   };
-  if (rows.stride == 1 && cols.stride == 1 && in.pitch == out.pitch) {
+  if (map.stride_y == 1 && map.stride_x == 1 && in.pitch == out.pitch) {
     // All rows as one, with the border in between.
     map.cols += static_cast<int>((map.rows - 1) * out.pitch);
     map.rows = 1;

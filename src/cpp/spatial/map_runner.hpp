@@ -1,6 +1,7 @@
 // One pair of images at one offset: from pixels to the sums that readouts take, map by map.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -51,8 +52,11 @@ class MapRunner {
     PlannedStep plan;
     cpu::Step<T> step;                     // of pointwise ops
     void (*conv)(const cpu::ConvMap<T>&);  // of convolutions
+    cpu::ConvMap<T> map;                   // what all maps share
+    std::array<int, 2> before;             // positions that the first tap reads before an output
     int readout;                           // its number, of readouts
   };
+  void plan_conv(MapStep& step);
   void convolve(const MapStep& step, const OffsetLayout& layout, const T* left, const T* right);
   void fill_border(const MapShape& shape, T* lanes) const;
   void read_out(const MapStep& step, const OffsetLayout& layout, const T* left, const T* right,
