@@ -200,27 +200,36 @@ void exact_any(const ConvMap<T> map, std::int64_t in, std::int64_t out, int n) {
 
 NTKFAST_INLINE int at_most(int a, int b) { return a < b ? a : b; }
 
+// Lanes [begin, end) of a row, but for those beside it, where there may be nothing to read.
+template <int kTaps, class T, bool kSigned>
+void exact_lanes(const ConvMap<T>& map, std::int64_t in, std::int64_t out, int begin, int end) {
+  begin = begin > map.lead ? begin : map.lead;
+  end = at_most(end, map.lead + map.cols);
+  if constexpr (kTaps > 0) {
+    exact_unrolled<T, kSigned, kTaps>(map, in + begin, out + begin, end - begin);
+    return;
+  }
+  for (int x = begin; x < end; x += kConvBlock) {
+    exact_any<T, kSigned>(map, in + std::int64_t{x} * map.stride_x, out + x,
+                          at_most(end - x, kConvBlock));
+  }
+}
+
 // One row of results; kTaps: of a square filter with stride 1, else 0.
 template <int kTaps, class T, bool kSigned, bool kTau>
 void conv_row(const ConvMap<T>& map, std::int64_t in, std::int64_t out) {
   const std::int64_t read = std::int64_t{map.padded - 1} * map.stride_x + map.taps_x;
   sum_columns<kTaps>(map.K + in, map.taps_y, map.pitch_in, read);
   if constexpr (kTau) sum_columns<kTaps>(map.T_sum + in, map.taps_y, map.pitch_in, read);
-  for (int x0 = 0; x0 < map.padded; x0 += kConvBlock) {
-    const int end = at_most(map.padded, x0 + kConvBlock);
+  int begin = 0;  // of the blocks with small deficits that end at x
+  for (int x = 0; x < map.padded; x += kConvBlock) {
     const bool small = finish_lanes<kTaps, T, kSigned, kTau>(
-        map, in + std::int64_t{x0} * map.stride_x, out + x0, end - x0);
-    if (!small) continue;
-    // Beside the row there may be nothing to read.
-    const int first = x0 > map.lead ? x0 : map.lead;
-    const int n = at_most(end, map.lead + map.cols) - first;
-    const std::int64_t from = in + std::int64_t{first} * map.stride_x;
-    if constexpr (kTaps > 0) {
-      exact_unrolled<T, kSigned, kTaps>(map, from, out + first, n);
-    } else {
-      exact_any<T, kSigned>(map, from, out + first, n);
-    }
+        map, in + std::int64_t{x} * map.stride_x, out + x, at_most(map.padded - x, kConvBlock));
+    if (small) continue;
+    if (begin < x) exact_lanes<kTaps, T, kSigned>(map, in, out, begin, x);
+    begin = x + kConvBlock;
   }
+  if (begin < map.padded) exact_lanes<kTaps, T, kSigned>(map, in, out, begin, map.padded);
 }
 
 template <int kTaps, class T, bool kSigned, bool kTau>
