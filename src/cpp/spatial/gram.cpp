@@ -39,7 +39,7 @@ std::int64_t slab_images(const SpatialPlan& plan) {
 constexpr std::int64_t kRowBytes = 128;
 
 std::int64_t column_bytes(const SpatialPlan& plan, std::int64_t itemsize) {
-  return largest_layout(plan) * itemsize;
+  return StoredLayout(plan).largest * itemsize;
 }
 
 // What pools add up of one pair of images.
@@ -66,27 +66,31 @@ class Images {
  public:
   using Runners = std::vector<std::unique_ptr<MapRunner<T>>>;
 
-  Images(const SpatialPlan& plan, const Sweep& own, const Runners& runners, const T* images,
-         std::int64_t first, std::int64_t count, const char* argument, const Monitor& monitor)
-      : first_(first), columns_(static_cast<std::size_t>(count)) {
+  Images(const SpatialPlan& plan, const StoredLayout& stored, const Sweep& own,
+         const Runners& runners, const T* images, std::int64_t first, std::int64_t count,
+         const char* argument, const Monitor& monitor)
+      : stored_(stored), first_(first), columns_(static_cast<std::size_t>(count)) {
     const Value& input = plan.program().values[0];
     const std::int64_t size = input.grid.count() * input.width;
     Tasks tasks(count, static_cast<int>(runners.size()), monitor);
     tasks.run([&](int worker, std::int64_t k) {
-      columns_[static_cast<std::size_t>(k)] =
-          std::make_unique<ImageColumns<T>>(plan, own, *runners[static_cast<std::size_t>(worker)],
-                                            images + (first + k) * size, first + k, argument);
+      columns_[static_cast<std::size_t>(k)] = std::make_unique<ImageColumns<T>>(
+          plan, stored, own, *runners[static_cast<std::size_t>(worker)],
+          images + (first + k) * size, first + k, argument);
     });
   }
   // One image alone.
-  Images(std::unique_ptr<ImageColumns<T>> image, std::int64_t number) : first_(number) {
+  Images(const StoredLayout& stored, std::unique_ptr<ImageColumns<T>> image, std::int64_t number)
+      : stored_(stored), first_(number) {
     columns_.push_back(std::move(image));
   }
+  const StoredLayout& stored() const { return stored_; }
   const ImageColumns<T>& operator[](std::int64_t i) const {
     return *columns_[static_cast<std::size_t>(i - first_)];
   }
 
  private:
+  const StoredLayout& stored_;
   std::int64_t first_;
   std::vector<std::unique_ptr<ImageColumns<T>>> columns_;
 };
@@ -103,18 +107,26 @@ class TileSide {
         first_(first),
         count_(count),
         left_(left),
-        windows_(cpu::aligned_array<T>(
-            static_cast<std::size_t>(count * largest_layout(plan) + cpu::kCopySlack))) {}
+        windows_(static_cast<std::size_t>(count)) {}
 
   void move_to(const OffsetLayout& layout) {
-    stride_ = layout.size;
+    const Offset& offset = layout.point.offset;
+    const bool placed = placed_ && stage_ == layout.stage && layout.same_buffer(plan_, offset_);
+    placed_ = true;
+    stage_ = layout.stage;
+    offset_ = offset;
+    if (placed) return;
+    if (copies_ == nullptr && !layout.stored(plan_)) {
+      stride_ = images_.stored().largest;
+      copies_ = cpu::aligned_array<T>(static_cast<std::size_t>(count_ * stride_ + cpu::kCopySlack));
+    }
     for (std::int64_t i = 0; i < count_; ++i) {
-      images_[first_ + i].copy_windows(plan_, kernels_, layout, left_,
-                                       windows_.get() + i * stride_);
+      windows_[static_cast<std::size_t>(i)] =
+          images_[first_ + i].windows(plan_, kernels_, layout, left_, copies_.get() + i * stride_);
     }
   }
   MapSide<T> operator[](std::int64_t i) const {
-    return {windows_.get() + i * stride_, images_[first_ + i].entries()};
+    return {windows_[static_cast<std::size_t>(i)], images_[first_ + i].entries()};
   }
 
  private:
@@ -122,8 +134,11 @@ class TileSide {
   const cpu::MapKernels<T>& kernels_;
   const Images<T>& images_;
   std::int64_t first_, count_, stride_ = 0;
-  bool left_;
-  cpu::AlignedArray<T> windows_;
+  bool left_, placed_ = false;
+  std::size_t stage_ = 0;          // of the windows
+  Offset offset_{};                // of the windows
+  std::vector<const T*> windows_;  // per image
+  cpu::AlignedArray<T> copies_;
 };
 
 struct Tile {
@@ -136,6 +151,7 @@ class Engine {
   Engine(const Program& program, const std::vector<cpu::GramOutput<T>>& outputs,
          const cpu::GramOptions& options)
       : plan_(program),
+        stored_(plan_),
         pairs_(plan_, Sweep::Of::Pairs),
         own_(plan_, Sweep::Of::Itself),
         ntk_(std::any_of(outputs.begin(), outputs.end(),
@@ -172,6 +188,7 @@ class Engine {
   }
 
   SpatialPlan plan_;
+  StoredLayout stored_;
   Sweep pairs_, own_;
   bool ntk_;
   Head head_;
@@ -192,10 +209,11 @@ typename Engine<T>::Sums Engine<T>::own_readouts(const T* images, std::int64_t n
   const Value& input = plan_.program().values[0];
   const std::int64_t size = input.grid.count() * input.width;
   tasks.run([&](int worker, std::int64_t i) {
-    const Images<T> own(
-        std::make_unique<ImageColumns<T>>(plan_, own_, *runners_[static_cast<std::size_t>(worker)],
-                                          images + i * size, i, argument),
-        i);
+    const Images<T> own(stored_,
+                        std::make_unique<ImageColumns<T>>(
+                            plan_, stored_, own_, *runners_[static_cast<std::size_t>(worker)],
+                            images + i * size, i, argument),
+                        i);
     Sums readouts(readouts_);
     run_tile({i, 1, i, 1}, own, own, true, 0, 1, tasks, worker, readouts);
     std::copy(readouts.begin(), readouts.end(),
@@ -289,8 +307,8 @@ void Engine<T>::gram(const T* x, std::int64_t n, const T* z, std::int64_t m) {
   }
   const std::int64_t slab = slab_images<T>(plan_);
   const auto columns = [&](const T* images, std::int64_t i, std::int64_t count, const char* name) {
-    return std::make_unique<Images<T>>(plan_, own_, runners_, images, i, std::min(slab, count - i),
-                                       name, options_.monitor);
+    return std::make_unique<Images<T>>(plan_, stored_, own_, runners_, images, i,
+                                       std::min(slab, count - i), name, options_.monitor);
   };
   for (std::int64_t i = 0; i < n; i += slab) {
     const auto left = columns(x, i, n, "X");

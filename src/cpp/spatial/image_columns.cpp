@@ -89,15 +89,21 @@ Roots window_sums(const Roots& in, const Grid& from, const SpatialWindow& window
 
 std::size_t at(int value) { return static_cast<std::size_t>(value); }
 
+// What vectors may read behind the `used` numbers of a column.
+template <class T>
+void fill_rest(Edge edge, std::int64_t used, std::int64_t size, T* column) {
+  std::fill(column + used, column + size, edge == Edge::Nearest ? column[used - 1] : T(0));
+}
+
 // One walk through the program for one image: the roots of every value, and on the way the columns.
 template <class T>
 class ColumnWriter {
  public:
-  ColumnWriter(const SpatialPlan& plan, const std::vector<std::int64_t>& first, T* data,
-               double* entries, std::int64_t number, const char* argument)
+  ColumnWriter(const SpatialPlan& plan, const StoredLayout& stored, T* data, double* entries,
+               std::int64_t number, const char* argument)
       : plan_(plan),
         program_(plan.program()),
-        first_(first),
+        stored_(stored),
         data_(data),
         entries_(entries),
         number_(number),
@@ -158,8 +164,12 @@ class ColumnWriter {
   void write(std::size_t k, const Roots& values) {
     const ColumnPlan& column = plan_.columns()[k];
     const Stage& stage = plan_.stage(column.value);
-    write_framed(values, Frame(grid(column.value), stage.border), column.edge, stage.circular,
-                 data_ + first_[k]);
+    const std::size_t number = plan_.stage_of(column.value);
+    const OffsetLayout& layout = stored_.stage[number];
+    const Frame frame(grid(column.value), stage.border);
+    T* out = data_ + stored_.begin[number] + layout.column[k];
+    write_framed(values, frame, column.edge, stage.circular, out);
+    fill_rest(column.edge, frame.count(), layout.stride[at(column.value)], out);
   }
 
   static Roots scaled(const Roots& values, double factor) {
@@ -214,7 +224,9 @@ class ColumnWriter {
       inverse[p] = unit / out[p] <= kLargestInverse<T> ? unit / out[p] : 0;
     }
     write(first + 1, inverse);
-    data_[first_[first + 2]] = static_cast<T>(bias / unit);
+    const std::size_t stage = plan_.stage_of(op.in);
+    data_[stored_.begin[stage] + stored_.stage[stage].column[first + 2]] =
+        static_cast<T>(bias / unit);
   }
 
   // Layers that know rows alone: every position is one.
@@ -243,7 +255,7 @@ class ColumnWriter {
 
   const SpatialPlan& plan_;
   const Program& program_;
-  const std::vector<std::int64_t>& first_;
+  const StoredLayout& stored_;
   T* data_;
   double* entries_;
   std::int64_t number_;
@@ -251,34 +263,26 @@ class ColumnWriter {
   std::vector<Roots> roots_;
 };
 
-// Where each column starts; returns the size of all.
-std::int64_t layout_columns(const SpatialPlan& plan, std::vector<std::int64_t>& first) {
-  std::int64_t size = 0;
-  for (const ColumnPlan& column : plan.columns()) {
-    first.push_back(size);
-    if (column.value == kOneNumber) {
-      ++size;
-      continue;
-    }
-    const Grid& grid = plan.program().values[at(column.value)].grid;
-    size += Frame(grid, plan.stage(column.value).border).count();
-  }
-  return size + cpu::kCopySlack;
-}
-
 }  // namespace
 
 template <class T>
-ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const Sweep& own, MapRunner<T>& runner,
-                              const T* image, std::int64_t number, const char* argument,
-                              RootsOf* wanted) {
-  data_.resize(static_cast<std::size_t>(layout_columns(plan, first_)));
-  entries_.resize(static_cast<std::size_t>(plan.entry_size()));
-  ColumnWriter<T> writer(plan, first_, data_.data(), entries_.data(), number, argument);
+ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const StoredLayout& stored, const Sweep& own,
+                              MapRunner<T>& runner, const T* image, std::int64_t number,
+                              const char* argument, RootsOf* wanted)
+    : begin_(stored.begin),
+      first_(plan.columns().size()),
+      data_(cpu::aligned_array<T>(static_cast<std::size_t>(stored.size + cpu::kCopySlack))),
+      entries_(static_cast<std::size_t>(plan.entry_size())) {
+  for (std::size_t stage = 0; stage < begin_.size(); ++stage) {
+    for (const std::size_t k : plan.stages()[stage].columns) {
+      first_[k] = begin_[stage] + stored.stage[stage].column[k];
+    }
+  }
+  ColumnWriter<T> writer(plan, stored, data_.get(), entries_.data(), number, argument);
   std::vector<double> in, out;
   cpu::AlignedArray<T> left, right;
   if (!plan.pools().empty()) {
-    const auto lanes = static_cast<std::size_t>(largest_layout(plan) + cpu::kCopySlack);
+    const auto lanes = static_cast<std::size_t>(stored.largest + cpu::kCopySlack);
     left = cpu::aligned_array<T>(lanes);
     right = cpu::aligned_array<T>(lanes);
   }
@@ -289,9 +293,8 @@ ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const Sweep& own, MapRunn
     out.assign(static_cast<std::size_t>(own.numbers(stage)), 0.0);
     for (const Sweep::Point& point : own.offsets(stage)) {
       const OffsetLayout layout(plan, stage, point);
-      copy_windows(plan, kernels, layout, true, left.get());
-      copy_windows(plan, kernels, layout, false, right.get());
-      runner.run(own, layout, {left.get(), entries()}, {right.get(), entries()}, true,
+      runner.run(own, layout, {windows(plan, kernels, layout, true, left.get()), entries()},
+                 {windows(plan, kernels, layout, false, right.get()), entries()}, true,
                  {in.data(), out.data(), nullptr});
     }
     for (const std::size_t pool : plan.stages()[stage].pools) {
@@ -304,17 +307,18 @@ ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const Sweep& own, MapRunn
 
 template <class T>
 std::int64_t ImageColumns<T>::bytes(const SpatialPlan& plan) {
-  std::vector<std::int64_t> first;
-  return layout_columns(plan, first) * static_cast<std::int64_t>(sizeof(T)) +
+  return (StoredLayout(plan).size + cpu::kCopySlack) * static_cast<std::int64_t>(sizeof(T)) +
          plan.entry_size() * static_cast<std::int64_t>(sizeof(double));
 }
 
 template <class T>
-void ImageColumns<T>::copy_windows(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels,
-                                   const OffsetLayout& layout, bool left, T* lanes) const {
+const T* ImageColumns<T>::windows(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels,
+                                  const OffsetLayout& layout, bool left, T* buffer) const {
+  if (layout.stored(plan)) return data_.get() + begin_[layout.stage];
   for (const std::size_t k : plan.stages()[layout.stage].columns) {
-    copy_window(plan, kernels, k, layout, left, lanes + layout.column[k]);
+    copy_window(plan, kernels, k, layout, left, buffer + layout.column[k]);
   }
+  return buffer;
 }
 
 template <class T>
@@ -322,27 +326,21 @@ void ImageColumns<T>::copy_window(const SpatialPlan& plan, const cpu::MapKernels
                                   std::size_t k, const OffsetLayout& layout, bool left,
                                   T* lanes) const {
   const ColumnPlan& column = plan.columns()[k];
-  const T* first = data_.data() + first_[k];
+  const T* first = data_.get() + first_[k];
   if (column.value == kOneNumber) {
-    std::fill_n(lanes, cpu::kLaneMultiple, *first);
+    *lanes = *first;
     return;
   }
   const MapShape& shape = layout.shape[at(column.value)];
-  if (shape.lanes == 0) return;
-  if (plan.stage(column.value).circular) {
-    return copy_circular(plan, column, first, shape, left, lanes);
-  }
-  const Frame frame(plan.program().values[static_cast<std::size_t>(column.value)].grid,
-                    plan.stage(column.value).border);
-  const MapAxis &rows = shape.axis[0], &cols = shape.axis[1];
+  if (layout.stride[at(column.value)] == 0) return;  // no position of both images
+  const Stage& stage = plan.stage(column.value);
+  if (stage.circular) return copy_circular(plan, column, first, shape, left, lanes);
+  const Frame frame(plan.program().values[at(column.value)].grid, stage.border);
   // Position p lies behind the border, where the window starts a border before it.
-  const std::int64_t y = left ? rows.left : rows.right, x = left ? cols.left : cols.right;
-  const int height = rows.size + 2 * frame.border_y;
-  kernels.copy_block(first + y * frame.pitch() + x, frame.pitch(), height,
-                     static_cast<int>(shape.pitch), lanes);
-  const std::int64_t used = height * shape.pitch;
-  std::fill(lanes + used, lanes + shape.lanes,
-            column.edge == Edge::Nearest ? lanes[used - 1] : T(0));
+  const MapAxis& cols = shape.axis[1];
+  kernels.copy_block(first + (left ? cols.left : cols.right), frame.pitch(),
+                     static_cast<int>(frame.rows()), static_cast<int>(shape.pitch), lanes);
+  fill_rest(column.edge, frame.rows() * shape.pitch, layout.stride[at(column.value)], lanes);
 }
 
 // The right window may begin anywhere and goes around.
@@ -350,8 +348,7 @@ template <class T>
 void ImageColumns<T>::copy_circular(const SpatialPlan& plan, const ColumnPlan& column,
                                     const T* first, const MapShape& shape, bool left,
                                     T* lanes) const {
-  const Frame frame(plan.program().values[static_cast<std::size_t>(column.value)].grid,
-                    plan.stage(column.value).border);
+  const Frame frame(plan.program().values[at(column.value)].grid, plan.stage(column.value).border);
   const MapAxis &rows = shape.axis[0], &cols = shape.axis[1];
   const int height = rows.size + 2 * frame.border_y, width = cols.size + 2 * frame.border_x;
   const T* inside = first + frame.border_y * frame.pitch() + frame.border_x;
@@ -365,9 +362,7 @@ void ImageColumns<T>::copy_circular(const SpatialPlan& plan, const ColumnPlan& c
           zero && column.edge == Edge::Border ? T(0) : inside[y * frame.pitch() + x];
     }
   }
-  const std::int64_t used = height * shape.pitch;
-  std::fill(lanes + used, lanes + shape.lanes,
-            column.edge == Edge::Nearest ? lanes[used - 1] : T(0));
+  fill_rest(column.edge, height * shape.pitch, shape.lanes, lanes);
 }
 
 template class ImageColumns<float>;

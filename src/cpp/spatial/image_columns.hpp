@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cpu/aligned.hpp"
 #include "cpu/map_kernels.hpp"
 #include "spatial/map_runner.hpp"
 #include "spatial/spatial_plan.hpp"
@@ -17,7 +18,8 @@ struct RootsOf {
   std::vector<double> roots;
 };
 
-// Each column is stored with its border, so that the window of any offset is a block of it.
+// Each column is stored with its border, so that the window of any offset is a block of it: as the
+// layout of equal positions has them.
 //
 // Behind a pool, variances are those of sums of positions: they come from the maps of the image
 // with itself at the few offsets of `own`. These maps are the same, bit by bit, as those of a pair
@@ -27,12 +29,14 @@ class ImageColumns {
  public:
   // `image`: height x width x channels. Throws KernelOverflow, whose message calls it image number
   // `number` of `argument`. Fills `wanted`, if given.
-  ImageColumns(const SpatialPlan& plan, const Sweep& own, MapRunner<T>& runner, const T* image,
-               std::int64_t number, const char* argument, RootsOf* wanted = nullptr);
+  ImageColumns(const SpatialPlan& plan, const StoredLayout& stored, const Sweep& own,
+               MapRunner<T>& runner, const T* image, std::int64_t number, const char* argument,
+               RootsOf* wanted = nullptr);
 
-  // All columns of a layout, as its maps read them. Writes up to kCopySlack lanes more.
-  void copy_windows(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels,
-                    const OffsetLayout& layout, bool left, T* lanes) const;
+  // The buffer of columns of a layout: what is held here, or what is copied to `buffer`, which has
+  // room for the layout and kCopySlack numbers more.
+  const T* windows(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels,
+                   const OffsetLayout& layout, bool left, T* buffer) const;
   // See MapSide.
   const double* entries() const { return entries_.data(); }
 
@@ -44,8 +48,9 @@ class ImageColumns {
   void copy_circular(const SpatialPlan& plan, const ColumnPlan& column, const T* first,
                      const MapShape& shape, bool left, T* lanes) const;
 
-  std::vector<std::int64_t> first_;
-  std::vector<T> data_;
+  std::vector<std::int64_t> begin_;  // of each stage
+  std::vector<std::int64_t> first_;  // of each column
+  cpu::AlignedArray<T> data_;
   std::vector<double> entries_;
 };
 

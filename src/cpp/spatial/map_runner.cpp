@@ -25,27 +25,49 @@ int readout_count(const Program& program) {
 }
 
 OffsetLayout::OffsetLayout(const SpatialPlan& plan, std::size_t of_stage, const Sweep::Point& at)
-    : stage(of_stage), point(at), column(plan.columns().size(), 0) {
+    : stage(of_stage), point(at), column(plan.columns().size(), 0), left(column), right(column) {
   const Program& program = plan.program();
+  const Stage& own = plan.stages()[stage];
   for (int v = 0; v < static_cast<int>(program.values.size()); ++v) {
-    const bool here = program.values[static_cast<std::size_t>(v)].grid.has_positions() &&
-                      plan.stage_of(v) == stage;
+    const Grid& grid = program.values[static_cast<std::size_t>(v)].grid;
+    const bool here = grid.has_positions() && plan.stage_of(v) == stage;
     shape.push_back(here ? plan.shape(v, at.offset) : MapShape{});
+    const MapShape& map = shape.back();
+    const std::int64_t height = grid.height + 2 * own.border[0];
+    // The last map may read less than a vector behind its rows.
+    stride.push_back(!here || map.axis[1].size == 0 ? 0
+                     : own.circular
+                         ? map.lanes
+                         : cpu::padded_lanes(height * map.pitch + cpu::kLaneMultiple - 1));
   }
-  for (const std::size_t k : plan.stages()[stage].columns) {
-    const int v = plan.columns()[k].value;
-    column[k] = size;
-    size += v == kOneNumber ? cpu::kLaneMultiple : shape[static_cast<std::size_t>(v)].lanes;
+  for (const std::size_t k : own.columns) {
+    const ColumnPlan& planned = plan.columns()[k];
+    column[k] = left[k] = right[k] = size;
+    if (planned.value == kOneNumber) {
+      size += cpu::kLaneMultiple;
+      continue;
+    }
+    const auto v = static_cast<std::size_t>(planned.value);
+    if (!own.circular) {
+      left[k] += shape[v].axis[0].left * shape[v].pitch;
+      right[k] += shape[v].axis[0].right * shape[v].pitch;
+    }
+    size += stride[v];
   }
 }
 
-std::int64_t largest_layout(const SpatialPlan& plan) {
-  std::int64_t size = 0;
-  for (std::size_t stage = 0; stage < plan.stages().size(); ++stage) {
-    // No offset has larger windows than equal positions.
-    size = std::max(size, OffsetLayout(plan, stage, {{0, 0}, {0, 0}}).size);
+bool OffsetLayout::same_buffer(const SpatialPlan& plan, const Offset& other) const {
+  const Offset& offset = point.offset;
+  return offset[1] == other[1] && (!plan.stages()[stage].circular || offset[0] == other[0]);
+}
+
+StoredLayout::StoredLayout(const SpatialPlan& plan) {
+  for (std::size_t s = 0; s < plan.stages().size(); ++s) {
+    stage.emplace_back(plan, s, Sweep::Point{{0, 0}, {0, 0}});
+    begin.push_back(size);
+    size += stage.back().size;
+    largest = std::max(largest, stage.back().size);
   }
-  return size;
 }
 
 template <class T>
@@ -55,7 +77,7 @@ MapRunner<T>::MapRunner(const SpatialPlan& plan, bool ntk, std::string_view isa)
   for (const PlannedStep& planned : plan.steps(ntk)) {
     const Op& op = *planned.op;
     if (op.kind == OpKind::Output || !plan.on_maps(op)) continue;
-    MapStep next{planned, {}, nullptr, 0, 0, false};
+    MapStep next{planned, {}, nullptr, {}, {}, 0, 0, false};
     if (is_readout(op)) {
       next.readout = readouts++;
     } else if (op.kind == OpKind::Pool) {
@@ -65,6 +87,7 @@ MapRunner<T>::MapRunner(const SpatialPlan& plan, bool ntk, std::string_view isa)
     } else if (op.kind == OpKind::Conv) {
       const bool tau = planned.tau == TauMode::Add || planned.tau == TauMode::Scale;
       next.conv = kernels_.conv(planned.signed1, tau);
+      plan_conv(next);
     } else {
       next.step.run = planned.in2 < 0
                           ? kernels_.step(op, planned.signed1, planned.tau)
@@ -111,8 +134,8 @@ void MapRunner<T>::run(const Sweep& sweep, const OffsetLayout& layout, const Map
   if (copies == 0) return;
   if (layout.stage == 0) {
     const Value& input = plan_.program().values[0];
-    const std::int64_t lanes = layout.shape[0].lanes;
-    kernels_.pixels(left.lanes, right.lanes, input.width, lanes, lanes,
+    kernels_.pixels(left.lanes + layout.left[0], right.lanes + layout.right[0], input.width,
+                    layout.stride[0], layout.shape[0].lanes,
                     s_[static_cast<std::size_t>(input.slot)]);
   }
   for (MapStep& step : steps_[layout.stage]) {
@@ -151,9 +174,10 @@ void MapRunner<T>::pointwise(MapStep& step, const OffsetLayout& layout, const T*
   }
   const std::size_t first = plan_.first_column(step.plan.index);
   if (first < layout.column.size()) {
-    const std::int64_t start = layout.column[first] + step.plan.first_column * n;
-    step.step.left = {left + start, step.plan.column_step * n};
-    step.step.right = {right + start, step.plan.column_step * n};
+    const std::int64_t stride = layout.stride[static_cast<std::size_t>(op.out)];
+    const std::int64_t start = step.plan.first_column * stride;
+    step.step.left = {left + layout.left[first] + start, step.plan.column_step * stride};
+    step.step.right = {right + layout.right[first] + start, step.plan.column_step * stride};
   }
   step.step.run(step.step, {0, 0, static_cast<int>(n), s_.data(), tau_.data()});
 }
@@ -165,11 +189,12 @@ void MapRunner<T>::add_to_pool(const MapStep& step, const CoarseMaps& maps,
   const Op& op = *step.plan.op;
   const MapShape& shape = layout.shape[static_cast<std::size_t>(op.in)];
   const auto slot = static_cast<std::size_t>(step.plan.in);
-  const std::int64_t start = layout.column[plan_.first_column(step.plan.index)];
+  const std::size_t column = plan_.first_column(step.plan.index);
   const bool tau = step.plan.tau != TauMode::None;
   double *deficit = products_.data(), *ntk = deficit + plan_.largest_map();
-  kernels_.pools->products(left + start, right + start, s_[slot], step.plan.signed1,
-                           tau ? tau_[slot] : nullptr, shape.lanes, deficit, ntk);
+  kernels_.pools->products(left + layout.left[column], right + layout.right[column], s_[slot],
+                           step.plan.signed1, tau ? tau_[slot] : nullptr, shape.lanes, deficit,
+                           ntk);
   const auto [by, bx] = plan_.stages()[layout.stage].border;
   const std::int64_t first = by * shape.pitch + bx;
   add_windows(maps, layout, deficit + first, shape, op.window.stride, out);
@@ -227,47 +252,55 @@ void MapRunner<T>::enter(const MapStep& step, const CoarseMaps& maps, const Offs
 }
 
 template <class T>
+void MapRunner<T>::plan_conv(MapStep& step) {
+  const Op& op = *step.plan.op;
+  const Grid& grid = plan_.program().values[static_cast<std::size_t>(op.in)].grid;
+  const WindowAxis rows(op.window, 0, grid.height), cols(op.window, 1, grid.width);
+  cpu::ConvMap<T>& map = step.map;
+  step.before = {rows.before, cols.before};
+  map.taps_y = rows.size;
+  map.taps_x = cols.size;
+  map.stride_y = rows.stride;
+  map.stride_x = cols.stride;
+  const auto square = [](double ratio) { return static_cast<T>(ratio * ratio); };
+  const bool trained = step.plan.tau == TauMode::Start || step.plan.tau == TauMode::Add;
+  if (trained && op.params[0] > 0) map.own_ratio = square(op.params[2] / op.params[0]);
+  if (trained && op.params[1] > 0) map.own_bias = square(op.params[3] / op.params[1]);
+}
+
+template <class T>
 void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, const T* left,
                             const T* right) {
   const Op& op = *step.plan.op;
   const MapShape& in = layout.shape[static_cast<std::size_t>(op.in)];
   const MapShape& out = layout.shape[static_cast<std::size_t>(op.out)];
-  const Grid& grid = plan_.program().values[static_cast<std::size_t>(op.in)].grid;
-  const WindowAxis rows(op.window, 0, grid.height), cols(op.window, 1, grid.width);
   const auto& border = plan_.stages()[layout.stage].border;
   const std::size_t first = plan_.first_column(step.plan.index);
-  const auto column = [&](const T* side, std::size_t k) { return side + layout.column[first + k]; };
+  const auto left_column = [&](std::size_t k) { return left + layout.left[first + k]; };
+  const auto right_column = [&](std::size_t k) { return right + layout.right[first + k]; };
   const auto in_slot = static_cast<std::size_t>(step.plan.in),
              out_slot = static_cast<std::size_t>(step.plan.out);
-  cpu::ConvMap<T> map{};
+  cpu::ConvMap<T> map = step.map;
   map.s = s_[in_slot];
   map.tau = tau_[in_slot];
   map.s_out = s_[out_slot];
   map.tau_out = tau_[out_slot];
-  map.left = column(left, 0);
-  map.right = column(right, 0);
-  map.inverse_left = column(left, 1);
-  map.inverse_right = column(right, 1);
+  map.left = left_column(0);
+  map.right = right_column(0);
+  map.inverse_left = left_column(1);
+  map.inverse_right = right_column(1);
   map.K = K_;
   map.T_sum = T_sum_;
   map.lanes_in = in.lanes;
-  map.first_in = (border[0] - rows.before) * in.pitch + border[1] - cols.before;
+  map.first_in = (border[0] - step.before[0]) * in.pitch + border[1] - step.before[1];
   map.first_out = border[0] * out.pitch + border[1];
   map.pitch_in = in.pitch;
   map.pitch_out = out.pitch;
   map.rows = out.axis[0].size;
   map.cols = out.axis[1].size;
-  map.taps_y = rows.size;
-  map.taps_x = cols.size;
-  map.stride_y = rows.stride;
-  map.stride_x = cols.stride;
-  map.bias_left = *column(left, 2);
-  map.bias_right = *column(right, 2);
-  const auto square = [](double ratio) { return static_cast<T>(ratio * ratio); };
-  const bool trained = step.plan.tau == TauMode::Start || step.plan.tau == TauMode::Add;
-  if (trained && op.params[0] > 0) map.own_ratio = square(op.params[2] / op.params[0]);
-  if (trained && op.params[1] > 0) map.own_bias = square(op.params[3] / op.params[1]);
-  if (rows.stride == 1 && cols.stride == 1 && in.pitch == out.pitch) {
+  map.bias_left = *left_column(2);
+  map.bias_right = *right_column(2);
+  if (map.stride_y == 1 && map.stride_x == 1 && in.pitch == out.pitch) {
     // All rows as one, with the border in between.
     map.cols += static_cast<int>((map.rows - 1) * out.pitch);
     map.rows = 1;
@@ -320,11 +353,11 @@ void MapRunner<T>::read_out(const MapStep& step, const OffsetLayout& layout, con
   const Op& op = *step.plan.op;
   if (op.kind == OpKind::Flatten && layout.point.offset != Offset{0, 0}) return;
   const auto in = static_cast<std::size_t>(op.in), slot = static_cast<std::size_t>(step.plan.in);
-  const std::int64_t start = layout.column[plan_.first_column(step.plan.index)];
+  const std::size_t column = plan_.first_column(step.plan.index);
   Readout sum;
-  kernels_.total(left + start, right + start, s_[slot], step.plan.signed1,
-                 step.plan.tau == TauMode::None ? nullptr : tau_[slot], layout.shape[in].lanes,
-                 &sum.nngp, &sum.ntk);
+  kernels_.total(left + layout.left[column], right + layout.right[column], s_[slot],
+                 step.plan.signed1, step.plan.tau == TauMode::None ? nullptr : tau_[slot],
+                 layout.shape[in].lanes, &sum.nngp, &sum.ntk);
   const auto positions = static_cast<double>(plan_.program().values[in].grid.count());
   const double weight = copies * (op.kind == OpKind::Flatten ? 1 / positions : op.params[0]);
   readouts[step.readout].nngp += weight * sum.nngp;

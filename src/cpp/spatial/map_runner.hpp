@@ -2,6 +2,7 @@
 // readouts and the pools behind take, map by map.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -13,19 +14,35 @@
 
 namespace ntkfast::spatial {
 
-// The shapes of all maps of a stage at one offset, and where each column starts in a buffer.
+// The shapes of all maps of a stage at one offset, and where they find columns in a buffer of
+// columns. The buffer holds the columns that overlap along the width in full height, so that it
+// serves all offsets that are equal along the width; in circular images the window of one offset.
 struct OffsetLayout {
   OffsetLayout(const SpatialPlan& plan, std::size_t stage, const Sweep::Point& at);
 
+  // Whether a buffer for the offset `other` of the same stage serves as well.
+  bool same_buffer(const SpatialPlan& plan, const Offset& other) const;
+  // Whether the buffer is what ImageColumns holds.
+  bool stored(const SpatialPlan& plan) const { return same_buffer(plan, {0, 0}); }
+
   std::size_t stage;
   Sweep::Point point;
-  std::vector<MapShape> shape;       // per value
-  std::vector<std::int64_t> column;  // per column of the plan
-  std::int64_t size = 0;             // of the buffer
+  std::vector<MapShape> shape;            // per value
+  std::vector<std::int64_t> stride;       // per value: numbers from column to column of the buffer
+  std::vector<std::int64_t> column;       // per column of the plan: where it begins
+  std::vector<std::int64_t> left, right;  // and where the map of either image does
+  std::int64_t size = 0;                  // of the buffer
 };
 
-// The size of the largest buffer of columns.
-std::int64_t largest_layout(const SpatialPlan& plan);
+// The columns of all stages at equal positions, one after the other: what is kept of an image.
+struct StoredLayout {
+  explicit StoredLayout(const SpatialPlan& plan);
+
+  std::vector<OffsetLayout> stage;
+  std::vector<std::int64_t> begin;  // of each stage
+  std::int64_t size = 0;
+  std::int64_t largest = 0;  // size of the largest buffer of a stage: no offset has larger windows
+};
 
 // What a readout has summed up.
 struct Readout {
@@ -63,10 +80,13 @@ class MapRunner {
     PlannedStep plan;
     cpu::Step<T> step;                     // of pointwise ops
     void (*conv)(const cpu::ConvMap<T>&);  // of convolutions
+    cpu::ConvMap<T> map;                   // what all maps share
+    std::array<int, 2> before;             // positions that the first tap reads before an output
     int readout;                           // its number, of readouts
     std::size_t pool;                      // its number, of pools
     bool enters;                           // a pool at the beginning of a stage, not at its end
   };
+  void plan_conv(MapStep& step);
   void pointwise(MapStep& step, const OffsetLayout& layout, const T* left, const T* right,
                  bool same_position);
   void convolve(const MapStep& step, const OffsetLayout& layout, const T* left, const T* right);

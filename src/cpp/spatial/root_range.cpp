@@ -41,6 +41,7 @@ RootRange root_range(const Program& program, const T* x, std::int64_t n, const c
   const SpatialPlan plan(program);
   const Value& input = program.values[0];
   const std::int64_t size = input.grid.count() * input.width;
+  const StoredLayout stored(plan);
   const Sweep own(plan, Sweep::Of::Itself);
   const int threads = std::max(1, options.threads);
   std::vector<std::unique_ptr<MapRunner<T>>> runners;
@@ -51,7 +52,7 @@ RootRange root_range(const Program& program, const T* x, std::int64_t n, const c
   Tasks tasks(n, threads, options.monitor);
   tasks.run([&](int worker, std::int64_t i) {
     RootsOf wanted{output->in, {}};
-    const ImageColumns<T> columns(plan, own, *runners[static_cast<std::size_t>(worker)],
+    const ImageColumns<T> columns(plan, stored, own, *runners[static_cast<std::size_t>(worker)],
                                   x + i * size, i, argument, &wanted);
     ranges[static_cast<std::size_t>(i)] = range_of(wanted.roots);
   });

@@ -95,8 +95,9 @@ Sweep::Sweep(const SpatialPlan& plan, Of what)
       equal_positions_(plan.pools().size()) {
   find_offsets(plan, what);
   for (std::size_t stage = axis_.size(); stage-- > 0;) {
-    for (std::size_t y = 0; y < axis_[stage][0].size(); ++y) {
-      for (std::size_t x = 0; x < axis_[stage][1].size(); ++x) {
+    // Those that share their windows (OffsetLayout) one after the other.
+    for (std::size_t x = 0; x < axis_[stage][1].size(); ++x) {
+      for (std::size_t y = 0; y < axis_[stage][0].size(); ++y) {
         points_[stage].push_back(
             {{axis_[stage][0][y], axis_[stage][1][x]}, {static_cast<int>(y), static_cast<int>(x)}});
       }

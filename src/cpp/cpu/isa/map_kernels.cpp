@@ -84,9 +84,9 @@ void sum_columns(T* values, int taps, std::int64_t pitch, std::int64_t n) {
 }
 
 // Results of n lanes, at most a block, from the sums along columns; returns whether any deficit is
-// small. `map` by value: nothing that is stored can then change its members.
+// small.
 template <int kTaps, class T, bool kSigned, bool kTau>
-bool finish_lanes(const ConvMap<T> map, std::int64_t in, std::int64_t out, int n) {
+bool finish_lanes(const ConvMap<T>& map, std::int64_t in, std::int64_t out, int n) {
   const T *K_columns = map.K + in, *T_columns = map.T_sum + in;
   T K_sum[kConvBlock], T_sum[kConvBlock];
   if constexpr (kTaps == 0) {
@@ -95,7 +95,8 @@ bool finish_lanes(const ConvMap<T> map, std::int64_t in, std::int64_t out, int n
   }
   const T *inverse_left = map.inverse_left + out, *inverse_right = map.inverse_right + out;
   T *s_out = map.s_out + out, *tau_out = map.tau_out + out;
-  const T bias = map.bias_left * map.bias_right, own_bias = map.own_bias * bias;
+  const T bias = map.bias_left * map.bias_right;
+  const T own_ratio = map.own_ratio, own_bias = map.own_bias * bias;
   int small = 0;
   NTKFAST_INDEPENDENT
   for (int l = 0; l < n; ++l) {
@@ -114,7 +115,7 @@ bool finish_lanes(const ConvMap<T> map, std::int64_t in, std::int64_t out, int n
     // stands there is weighted by zero, but has to be a deficit.
     const T m = rest > T(0) ? rest : T(0);
     s_out[l] = kSigned ? std::copysign(m, rho) : m;
-    tau_out[l] = inverse * (tau + (map.own_ratio * K + own_bias));
+    tau_out[l] = inverse * (tau + (own_ratio * K + own_bias));
     small |= m < kSmallDeficit<T> ? 1 : 0;
   }
   return small != 0;
@@ -200,27 +201,36 @@ void exact_any(const ConvMap<T> map, std::int64_t in, std::int64_t out, int n) {
 
 NTKFAST_INLINE int at_most(int a, int b) { return a < b ? a : b; }
 
+// Lanes [begin, end) of a row, but for those beside it, where there may be nothing to read.
+template <int kTaps, class T, bool kSigned>
+void exact_lanes(const ConvMap<T>& map, std::int64_t in, std::int64_t out, int begin, int end) {
+  begin = begin > map.lead ? begin : map.lead;
+  end = at_most(end, map.lead + map.cols);
+  if constexpr (kTaps > 0) {
+    exact_unrolled<T, kSigned, kTaps>(map, in + begin, out + begin, end - begin);
+    return;
+  }
+  for (int x = begin; x < end; x += kConvBlock) {
+    exact_any<T, kSigned>(map, in + std::int64_t{x} * map.stride_x, out + x,
+                          at_most(end - x, kConvBlock));
+  }
+}
+
 // One row of results; kTaps: of a square filter with stride 1, else 0.
 template <int kTaps, class T, bool kSigned, bool kTau>
 void conv_row(const ConvMap<T>& map, std::int64_t in, std::int64_t out) {
   const std::int64_t read = std::int64_t{map.padded - 1} * map.stride_x + map.taps_x;
   sum_columns<kTaps>(map.K + in, map.taps_y, map.pitch_in, read);
   if constexpr (kTau) sum_columns<kTaps>(map.T_sum + in, map.taps_y, map.pitch_in, read);
-  for (int x0 = 0; x0 < map.padded; x0 += kConvBlock) {
-    const int end = at_most(map.padded, x0 + kConvBlock);
+  int begin = 0;  // of the blocks with small deficits that end at x
+  for (int x = 0; x < map.padded; x += kConvBlock) {
     const bool small = finish_lanes<kTaps, T, kSigned, kTau>(
-        map, in + std::int64_t{x0} * map.stride_x, out + x0, end - x0);
-    if (!small) continue;
-    // Beside the row there may be nothing to read.
-    const int first = x0 > map.lead ? x0 : map.lead;
-    const int n = at_most(end, map.lead + map.cols) - first;
-    const std::int64_t from = in + std::int64_t{first} * map.stride_x;
-    if constexpr (kTaps > 0) {
-      exact_unrolled<T, kSigned, kTaps>(map, from, out + first, n);
-    } else {
-      exact_any<T, kSigned>(map, from, out + first, n);
-    }
+        map, in + std::int64_t{x} * map.stride_x, out + x, at_most(map.padded - x, kConvBlock));
+    if (small) continue;
+    if (begin < x) exact_lanes<kTaps, T, kSigned>(map, in, out, begin, x);
+    begin = x + kConvBlock;
   }
+  if (begin < map.padded) exact_lanes<kTaps, T, kSigned>(map, in, out, begin, map.padded);
 }
 
 template <int kTaps, class T, bool kSigned, bool kTau>
@@ -249,10 +259,30 @@ void (*conv_function(bool signed_rho, bool tau))(const ConvMap<T>&) {
   return tau ? conv<T, false, true> : conv<T, false, false>;
 }
 
-// s is the sum so far of |u - v|^2, and then the signed deficit: the sum of |u + v|^2 follows from
-// it where it is not small.
+// From |u - v|^2 and |u + v|^2, of which the smaller one is kept.
+template <class T>
+NTKFAST_INLINE T pixel_deficit(T near, T far) {
+  return near <= far ? T(0.5) * near : T(-0.5) * far;
+}
+
+template <class T, int kChannels>
+void pixels_of(const T* u, const T* v, std::int64_t stride, std::int64_t n, T* s) {
+  NTKFAST_INDEPENDENT
+  for (std::int64_t j = 0; j < n; ++j) {
+    T near = T(0), far = T(0);
+    unrolled<kChannels>([&](auto c) NTKFAST_INLINE_LAMBDA {
+      const T a = u[c * stride + j], b = v[c * stride + j];
+      near += (a - b) * (a - b);
+      far += (a + b) * (a + b);
+    });
+    s[j] = pixel_deficit(near, far);
+  }
+}
+
 template <class T>
 void pixels(const T* u, const T* v, int channels, std::int64_t stride, std::int64_t n, T* s) {
+  if (channels == 1) return pixels_of<T, 1>(u, v, stride, n, s);
+  if (channels == 3) return pixels_of<T, 3>(u, v, stride, n, s);
   constexpr int kBlock = 4 * NTKFAST_VECTOR_BYTES / static_cast<int>(sizeof(T));
   for (std::int64_t j0 = 0; j0 < n; j0 += kBlock) {
     T near[kBlock] = {}, far[kBlock] = {};
@@ -267,9 +297,7 @@ void pixels(const T* u, const T* v, int channels, std::int64_t stride, std::int6
       }
     }
     NTKFAST_INDEPENDENT
-    for (int j = 0; j < lanes; ++j) {
-      s[j0 + j] = near[j] <= far[j] ? T(0.5) * near[j] : T(-0.5) * far[j];
-    }
+    for (int j = 0; j < lanes; ++j) s[j0 + j] = pixel_deficit(near[j], far[j]);
   }
 }
 
@@ -299,10 +327,14 @@ void total_of(const T* left, const T* right, const T* s, const T* tau, std::int6
       if constexpr (kTau) t_sum[l] += scale * tau[j + l];
     }
   }
-  for (int l = 0; l < kLanes; ++l) {
-    *K += static_cast<double>(k_sum[l]);
-    *T_sum += static_cast<double>(t_sum[l]);
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int l = 0; l < width; ++l) {
+      k_sum[l] += k_sum[l + width];
+      t_sum[l] += t_sum[l + width];
+    }
   }
+  *K += static_cast<double>(k_sum[0]);
+  *T_sum += static_cast<double>(t_sum[0]);
   for (; j < n; ++j) {
     const T scale = left[j] * right[j];
     *K += static_cast<double>(scale * correlation<T, kSigned>(s[j]));
