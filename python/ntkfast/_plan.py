@@ -28,7 +28,7 @@ _ENOUGH = 0.1
 # Samples a side that are measured at most.
 _MOST = 2048
 # Entries of maps that take some seconds: shorter work needs no estimate.
-_LONG_ENTRIES = 1e10
+_LONG_ENTRIES = 4e9
 
 
 @dataclass(frozen=True)
