@@ -26,6 +26,9 @@ CONV = nk.Conv((3, 3), padding="SAME", W_std=2**0.5, b_std=0.1)
 IMAGES = {
     "gap": nk.serial(CONV, nk.Relu(), CONV, nk.Erf(), nk.GlobalAvgPool(), nk.Dense()),
     "flatten": nk.serial(CONV, nk.Relu(), nk.Flatten(), nk.Dense(), nk.Relu(), nk.Dense(1.1)),
+    "pools": nk.serial(
+        CONV, nk.Relu(), nk.AvgPool((2, 2), (2, 2)), nk.Conv((2, 2)), nk.Relu(), nk.GlobalAvgPool()
+    ),
     "dropout": nk.serial(CONV, nk.Relu(), nk.Dropout(0.6), nk.Conv((2, 2)), nk.GlobalSumPool()),
 }
 

@@ -74,6 +74,13 @@ def test_a_plan_of_rows() -> None:
     assert plan.device.startswith("cpu (")
 
 
+def test_a_plan_counts_stages_between_pools() -> None:
+    plan = nk.models.myrtle(5).plan((4, 8, 8, 1), measure=False)
+    assert plan.stages == 3
+    assert ", 3 stages," in str(plan)
+    assert GAP.plan((4, 8, 8, 1), measure=False).stages == 1
+
+
 def test_a_plan_says_what_does_not_fit_and_refuses_nothing() -> None:
     with nk.config(memory_budget="1MiB"):
         plan = GAP.plan((5000, 8, 8, 1), measure=False)

@@ -32,7 +32,7 @@ Array = NDArray[Any]
 Progress = Callable[[int, int], None]
 
 # Entries of maps in a block: some seconds, so that little is lost when a computation stops.
-_BLOCK_LANES = 2e10
+_BLOCK_LANES = 1e10
 _SMALLEST, _LARGEST = 32, 1024
 _ROWS_EDGE = 2048  # rows are fast: a block of them is a matter of memory
 # What progress counts within a block, where several blocks are one computation.

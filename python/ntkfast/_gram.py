@@ -174,7 +174,8 @@ def grams(
     with translated(nets, data):
         program = _program(nets, data, n_threads, isa)
         _require_memory(program, data, len(nets) * (nngp + ntk), n_threads, on_cpu=index is None)
-    long = partial(_seconds, nets, data, nngp=nngp, ntk=ntk, threads=threads)
+    wanted: dict[str, Any] = {"nngp": nngp, "ntk": ntk, "threads": threads, "device": device}
+    long = partial(_seconds, nets, data, **wanted)
     with translated(nets, data), gram_progress(long) as progress:
         if index is None:
             reuse = config.reuse_memory
@@ -206,7 +207,7 @@ def _seconds(nets: Sequence[Network], data: Prepared, **options: Any) -> float |
     from ._blocks import NetworkBlocks
     from ._plan import long_seconds
 
-    return long_seconds(NetworkBlocks(nets[0], data, **options, device="cpu"))
+    return long_seconds(NetworkBlocks(nets[0], data, **options))
 
 
 def refuse_device(data: Prepared, devices: tuple[int, ...] | None) -> None:

@@ -28,7 +28,7 @@ _ENOUGH = 0.1
 # Samples a side that are measured at most.
 _MOST = 2048
 # Entries of maps that take some seconds: shorter work needs no estimate.
-_LONG_ENTRIES = 1e10
+_LONG_ENTRIES = 4e9
 
 
 @dataclass(frozen=True)
@@ -177,11 +177,7 @@ def make_plan(
         seconds=None if pace is None else pace.seconds(pairs, samples),
         seconds_per_pair=None if pace is None else pace.pair,
         seconds_per_sample=None if pace is None else pace.sample,
-        measured=""
-        if pace is None
-        else f"{pace.count} of the given samples"
-        if given
-        else f"{pace.count} random samples",
+        measured="" if pace is None else pace.samples(given),
         threads=blocks.threads,
         device=blocks.where(),
     )
@@ -204,14 +200,19 @@ class _Pace:
     sample: float
     count: int
 
+    def samples(self, given: bool) -> str:
+        plural = "s" * (self.count > 1 or given)
+        return f"{self.count} {'of the given' if given else 'random'} sample{plural}"
+
     def seconds(self, pairs: int, samples: int) -> float:
         return self.pair * pairs + self.sample * samples
 
 
 def _measured(blocks: Blocks) -> _Pace:
-    """Time two cross kernels of some samples, more and more of them up to a believable time.
+    """Time the pairs of some samples, and what the samples cost without any pair.
 
-    Of s samples with one and with s: so many pairs differ in the two, and so few samples.
+    Of more and more samples, up to a believable time in which pairs outweigh samples: what is left
+    for the pairs is then not a small difference.
     """
     x, z = blocks.x, blocks.x if blocks.z is None else blocks.z
     blocks.compute(x[:1], z[:1], None)  # what is made once is not counted
@@ -219,17 +220,14 @@ def _measured(blocks: Blocks) -> _Pace:
     s = 1
     while True:
         left, right = _spread(x, s), _spread(z, s)
-        many = _seconds(blocks, left, right)
-        if many >= _ENOUGH or s == most:
+        both = _seconds(blocks, left, right)
+        alone = 2 * _seconds(blocks, left, right[:0])
+        enough = both >= _ENOUGH and (2 * alone <= both or both >= 10 * _ENOUGH)
+        if enough or s == most:
             break
-        s = min(most, 2 * s if many < _ENOUGH / 8 else int(1.5 * s) + 1)
-    if s == 1:
-        return _Pace(many, 0.0, 1)
-    few = min(many, _seconds(blocks, left, right[:1]))
-    # few = s pair + (s + 1) sample; many = s^2 pair + 2 s sample.
-    sample = max(0.0, (s * few - many) / (s * (s - 1)))
-    sample = min(sample, many / (2 * s))
-    return _Pace((many - 2 * s * sample) / s**2, sample, s)
+        s = min(most, 2 * s if both < _ENOUGH / 8 else int(1.5 * s) + 1)
+    pairs = max(both - alone, both / 4)
+    return _Pace(pairs / s**2, (both - pairs) / (2 * s), s)
 
 
 def _seconds(blocks: Blocks, x: Array, z: Array) -> float:
