@@ -222,6 +222,12 @@ def contenders_page(report: Report) -> list[str]:
     return [*lines, "", f"Error of PyTorch's recursion in float32: {figures_text(error)}."]
 
 
+def tangent_page(report: Report) -> list[str]:
+    """Return the table of tangent kernels."""
+    rows = [[name, figures_text(figures)] for name, figures in report.items()]
+    return table("kernel | figures", rows) if rows else ["Not measured."]
+
+
 def page(folder: Path) -> tuple[str, int]:
     """Return the page and the exit status."""
     steps, gram, solves = read_steps(folder), read(folder, "gpu_gram"), read(folder, "gpu_solves")
@@ -246,6 +252,10 @@ def page(folder: Path) -> tuple[str, int]:
         "## Fits, factors, products",
         "",
         *solves_page(solves),
+        "",
+        "## Tangent kernels",
+        "",
+        *tangent_page(read(folder, "gpu_tangent")),
         "",
         "## Beside other programs",
         "",

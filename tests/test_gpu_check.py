@@ -18,7 +18,8 @@ from ntkfast import cuda
 
 BENCH = Path(__file__).parents[1] / "bench"
 STEPS = ["packages", "build", "smoke", "tests on the device", "Gram matrices"]
-STEPS += ["solves and products", "ways of multiplying", "contenders", "memcheck", "racecheck"]
+STEPS += ["solves and products", "ways of multiplying", "tangent kernels", "contenders"]
+STEPS += ["memcheck", "racecheck"]
 STEPS += ["registers", "C++ tests"]
 
 

@@ -56,6 +56,8 @@ class _TwoSlopes(Activation):
 
     def slope(self, x: NDArray[Any]) -> NDArray[Any]:
         a, b = self.slopes()
+        if (a, b) == (0.0, 1.0):  # without branches: several times as fast as a choice
+            return np.asarray((x > 0).astype(x.dtype))
         return np.asarray(np.where(x > 0, x.dtype.type(b), x.dtype.type(a)))
 
     def _mean_squared_slope(self) -> float:
