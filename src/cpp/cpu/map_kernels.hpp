@@ -5,6 +5,7 @@
 #pragma once
 
 #include "cpu/tile_kernels.hpp"
+#include "math/conv_map.hpp"
 
 namespace ntkfast::cpu {
 
@@ -18,10 +19,7 @@ struct ConvMap {
   std::int64_t first_in, first_out;       // lanes of the first tap, of the first result
   std::int64_t pitch_in, pitch_out;       // lanes from row to row
   int rows, cols, taps_y, taps_x, stride_y, stride_x;
-  T weight, bias;  // of one tap, W_std / sqrt(taps), and b_std
-  // The own part of T is own_ratio (rho' - b^2 / P') + own_bias^2 / P': both are zero where the
-  // layer is not trained.
-  T own_ratio, own_bias;
+  ConvNumbers<T> numbers;
 };
 
 // Lanes that copy_block() may write behind its block, and read behind that of its source.

@@ -70,6 +70,20 @@ MapRunner<T>::MapRunner(const SpatialPlan& plan, bool ntk, std::string_view isa)
 }
 
 template <class T>
+ConvNumbers<T> conv_numbers(const PlannedStep& step) {
+  const Op& op = *step.op;
+  const double taps = 1.0 * op.window.size[0] * op.window.size[1];
+  ConvNumbers<T> numbers{static_cast<T>(op.params[0] / std::sqrt(taps)),
+                         static_cast<T>(op.params[1]), 0, 0};
+  if (step.tau == TauMode::Start || step.tau == TauMode::Add) {
+    const double ratio = op.params[0] > 0 ? op.params[2] / op.params[0] : 0;
+    numbers.own_ratio = static_cast<T>(ratio * ratio);
+    numbers.own_bias = static_cast<T>(op.params[3]);
+  }
+  return numbers;
+}
+
+template <class T>
 std::int64_t MapRunner<T>::scratch_bytes(const SpatialPlan& plan) {
   return static_cast<std::int64_t>(map_arrays(plan.program()) * sizeof(T)) * plan.largest_map();
 }
@@ -144,14 +158,7 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
   map.taps_x = cols.size;
   map.stride_y = rows.stride;
   map.stride_x = cols.stride;
-  map.weight = static_cast<T>(op.params[0] / std::sqrt(1.0 * rows.size * cols.size));
-  map.bias = static_cast<T>(op.params[1]);
-  const bool trained = step.plan.tau == TauMode::Start || step.plan.tau == TauMode::Add;
-  if (trained && op.params[0] > 0) {
-    const double ratio = op.params[2] / op.params[0];
-    map.own_ratio = static_cast<T>(ratio * ratio);
-  }
-  if (trained) map.own_bias = static_cast<T>(op.params[3]);
+  map.numbers = conv_numbers<T>(step.plan);
   // Lanes that are not written hold what another layer left there, which may be no legal number
   // here. All that matters is that it is one: the roots of these lanes are zero.
   const auto clear = [&](std::int64_t from, std::int64_t to) {
@@ -211,6 +218,8 @@ void MapRunner<T>::read_out(const MapStep& step, const OffsetLayout& layout, con
   readouts[step.readout].ntk += weight * sum.ntk;
 }
 
+template ConvNumbers<float> conv_numbers(const PlannedStep&);
+template ConvNumbers<double> conv_numbers(const PlannedStep&);
 template class MapRunner<float>;
 template class MapRunner<double>;
 

@@ -56,6 +56,10 @@ class MapRunner {
   std::vector<T*> s_, tau_;  // per slot
 };
 
+// What a convolution multiplies and adds.
+template <class T>
+ConvNumbers<T> conv_numbers(const PlannedStep& step);
+
 // Readouts of a program.
 int readout_count(const Program& program);
 

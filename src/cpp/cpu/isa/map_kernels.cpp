@@ -3,6 +3,7 @@
 
 #include "cpu/isa/loops.hpp"
 #include "cpu/isa/steps.hpp"
+#include "math/conv_map.hpp"
 #include "math/deficit.hpp"
 #include "math/unrolled.hpp"
 
@@ -19,53 +20,20 @@ StepFunction<T> map_join(const Op& op, bool signed1, bool signed2, TauMode mode)
   return join_function<T>(op, signed1, signed2, mode, true);
 }
 
-// What the taps of one result add up to. With a = root gain of a tap on the left and b on the
-// right, which are entries of unit vectors,
-//   1 -+ rho' = sum (a - b)^2 / 2 + (t -+ t')^2 / 2 + sum a b (1 -+ rho),
-// terms that are not negative: nearly equal patches keep the digits of their deficit, and equal
-// ones have exactly 0. Summing K and subtracting would be separable and cheaper, but rounds
-// to 1e-7 in float32 where the deficit may be 1e-12.
-template <class T>
-struct TapSums {
-  T gap, near, far, tau;
-};
-
 template <class T, bool kSigned, bool kTau>
-NTKFAST_INLINE void add_tap(const ConvMap<T>& map, std::int64_t in, T gain_left, T gain_right,
-                            TapSums<T>& sums) {
-  const T a = map.left[in] * gain_left, b = map.right[in] * gain_right, s = map.s[in];
-  const T difference = a - b, weight = a * b;
-  sums.gap += difference * difference;
-  if constexpr (kSigned) {
-    const T m = std::fabs(s);
-    const bool positive = std::copysign(T(1), s) > T(0);
-    sums.near += weight * (positive ? m : T(2) - m);
-    sums.far += weight * (positive ? T(2) - m : m);
-  } else {
-    sums.near += weight * s;
-  }
-  if constexpr (kTau) sums.tau += weight * map.tau[in];
+NTKFAST_INLINE void add_lane(const ConvMap<T>& map, std::int64_t in, T gain_left, T gain_right,
+                             TapSums<T>& sums) {
+  add_tap<T, kSigned, kTau>(map.left[in] * gain_left, map.right[in] * gain_right, map.s[in],
+                            kTau ? map.tau[in] : T(0), sums);
 }
 
 template <class T, bool kSigned, bool kTau>
 NTKFAST_INLINE void store_sums(const ConvMap<T>& map, std::int64_t out, T inverse_left,
                                T inverse_right, const TapSums<T>& sums) {
-  const T t = map.bias * inverse_left, u = map.bias * inverse_right;
-  const T minus = t - u;
-  const T to_one = sums.near + T(0.5) * (sums.gap + minus * minus);
-  // Beyond 1 in lanes of the border alone, where columns belong to no position: whatever stands
-  // there is weighted by zero, but has to be a deficit.
-  T s = to_one < T(1) ? to_one : T(1);
-  if constexpr (kSigned) {
-    const T plus = t + u;
-    const T to_minus_one = sums.far + T(0.5) * (sums.gap + plus * plus);
-    s = to_one <= to_minus_one ? s : to_minus_one < T(1) ? -to_minus_one : T(-1);
-  }
-  map.s_out[out] = s;
-  // Not the product of the inverses, which may overflow where a bias is zero.
-  const T bias_part = (map.own_bias * inverse_left) * (map.own_bias * inverse_right);
-  const T own = map.own_ratio * (correlation<T, kSigned>(s) - t * u) + bias_part;
-  map.tau_out[out] = kTau ? sums.tau + own : own;
+  const ConvResult<T> result =
+      close_taps<T, kSigned, kTau>(map.numbers, inverse_left, inverse_right, sums);
+  map.s_out[out] = result.s;
+  map.tau_out[out] = result.tau;
 }
 
 // `map` by value: nothing that is stored can then change its members.
@@ -74,12 +42,13 @@ void conv_row_unrolled(const ConvMap<T> map, std::int64_t in, std::int64_t out) 
   NTKFAST_INDEPENDENT
   for (int x = 0; x < map.cols; ++x) {
     const T inverse_left = map.inverse_left[out + x], inverse_right = map.inverse_right[out + x];
-    const T gain_left = map.weight * inverse_left, gain_right = map.weight * inverse_right;
+    const T gain_left = map.numbers.weight * inverse_left,
+            gain_right = map.numbers.weight * inverse_right;
     TapSums<T> sums{};
     unrolled<kTaps>([&](auto ty) NTKFAST_INLINE_LAMBDA {
       unrolled<kTaps>([&](auto tx) NTKFAST_INLINE_LAMBDA {
-        add_tap<T, kSigned, kTau>(map, in + ty * map.pitch_in + tx + x, gain_left, gain_right,
-                                  sums);
+        add_lane<T, kSigned, kTau>(map, in + ty * map.pitch_in + tx + x, gain_left, gain_right,
+                                   sums);
       });
     });
     store_sums<T, kSigned, kTau>(map, out + x, inverse_left, inverse_right, sums);
@@ -99,9 +68,9 @@ void conv_row(const ConvMap<T> map, std::int64_t in, std::int64_t out) {
       NTKFAST_INDEPENDENT
       for (int x = 0; x < n; ++x) {
         TapSums<T> sums{gap[x], near[x], far[x], tau[x]};
-        add_tap<T, kSigned, kTau>(map, from + std::int64_t{x} * map.stride_x,
-                                  map.weight * map.inverse_left[out + x0 + x],
-                                  map.weight * map.inverse_right[out + x0 + x], sums);
+        add_lane<T, kSigned, kTau>(map, from + std::int64_t{x} * map.stride_x,
+                                   map.numbers.weight * map.inverse_left[out + x0 + x],
+                                   map.numbers.weight * map.inverse_right[out + x0 + x], sums);
         gap[x] = sums.gap;
         near[x] = sums.near;
         if constexpr (kSigned) far[x] = sums.far;
@@ -159,7 +128,7 @@ void pixels(const T* u, const T* v, int channels, std::int64_t stride, std::int6
     }
     NTKFAST_INDEPENDENT
     for (int j = 0; j < lanes; ++j) {
-      s[j0 + j] = near[j] <= far[j] ? T(0.5) * near[j] : T(-0.5) * far[j];
+      s[j0 + j] = distance_deficit(near[j], far[j]);
     }
   }
 }
