@@ -8,9 +8,9 @@
 
 #include "backend/parallel.hpp"
 #include "error.hpp"
-#include "spatial/head.hpp"
 #include "spatial/image_columns.hpp"
 #include "spatial/map_runner.hpp"
+#include "spatial/pair_sink.hpp"
 
 namespace ntkfast::spatial {
 namespace {
@@ -106,10 +106,6 @@ class TileSide {
   cpu::AlignedArray<T> windows_;
 };
 
-struct Tile {
-  std::int64_t i0, rows, j0, cols;
-};
-
 template <class T>
 class Engine {
  public:
@@ -118,8 +114,7 @@ class Engine {
       : plan_(program),
         ntk_(std::any_of(outputs.begin(), outputs.end(),
                          [](const auto& out) { return out.ntk != nullptr; })),
-        head_(plan_, ntk_, options.isa),
-        outputs_(outputs),
+        sink_(plan_, ntk_, options.isa, outputs),
         options_(options),
         readouts_(static_cast<std::size_t>(readout_count(program))),
         threads_(std::max(1, options.threads)),
@@ -135,61 +130,20 @@ class Engine {
  private:
   using Sums = std::vector<Readout>;  // readouts of every pair of a tile
 
-  std::vector<HeadRow> rows(const T* images, std::int64_t n, const char* argument);
-  Sums own_readouts(const T* images, std::int64_t n, const char* argument);
   void run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bool symmetric,
                  std::int64_t columns);
   void add_offsets(const Tile& tile, const Images<T>& x, const Images<T>& z, bool symmetric,
                    std::size_t begin, std::size_t end, Tasks& tasks, int worker, Sums& sums);
-  void finish(const Tile& tile, bool symmetric, const Sums& sums, std::int64_t columns);
-  void write(std::int64_t at, int output, const Readout& value);
-  // Pairs above the diagonal are mirrored.
-  static bool skipped(const Tile& tile, bool symmetric, std::int64_t i, std::int64_t j) {
-    return symmetric && tile.j0 + j > tile.i0 + i;
-  }
 
   SpatialPlan plan_;
   bool ntk_;
-  Head head_;
-  const std::vector<cpu::GramOutput<T>>& outputs_;
+  PairSink<T> sink_;
   const cpu::GramOptions& options_;
   std::size_t readouts_;
   int threads_;
   const cpu::MapKernels<T>& kernels_;
   std::vector<std::unique_ptr<MapRunner<T>>> runners_;
-  std::vector<HeadRow> left_, right_;
 };
-
-template <class T>
-typename Engine<T>::Sums Engine<T>::own_readouts(const T* images, std::int64_t n,
-                                                 const char* argument) {
-  Sums sums(static_cast<std::size_t>(n) * readouts_);
-  Tasks tasks(n, threads_, options_.monitor);
-  tasks.run([&](int worker, std::int64_t i) {
-    const Images<T> own(plan_, images, i, 1, argument, 1, {});
-    TileSide<T> left(plan_, kernels_, own, i, 1, true), right(plan_, kernels_, own, i, 1, false);
-    for (const Offset& offset : plan_.offsets()) {
-      tasks.checkpoint(worker);
-      const OffsetLayout layout(plan_, offset);
-      left.move_to(layout);
-      right.move_to(layout);
-      runners_[static_cast<std::size_t>(worker)]->run(
-          layout, left.window(0), right.window(0), true,
-          sums.data() + static_cast<std::size_t>(i) * readouts_);
-    }
-  });
-  return sums;
-}
-
-template <class T>
-std::vector<HeadRow> Engine<T>::rows(const T* images, std::int64_t n, const char* argument) {
-  const Sums sums = own_readouts(images, n, argument);
-  std::vector<HeadRow> rows;
-  for (std::int64_t i = 0; i < n; ++i) {
-    rows.push_back(head_.row(sums.data() + static_cast<std::size_t>(i) * readouts_, i, argument));
-  }
-  return rows;
-}
 
 template <class T>
 void Engine<T>::add_offsets(const Tile& tile, const Images<T>& x, const Images<T>& z,
@@ -204,7 +158,7 @@ void Engine<T>::add_offsets(const Tile& tile, const Images<T>& x, const Images<T
     right.move_to(layout);
     for (std::int64_t i = 0; i < tile.rows; ++i) {
       tasks.checkpoint(worker);
-      for (std::int64_t j = 0; j < tile.cols && !skipped(tile, symmetric, i, j); ++j) {
+      for (std::int64_t j = 0; j < tile.cols && !tile.skips(symmetric, i, j); ++j) {
         const bool same = symmetric && tile.i0 + i == tile.j0 + j;
         runner.run(layout, left.window(i), right.window(j), same,
                    sums.data() + static_cast<std::size_t>(i * tile.cols + j) * readouts_);
@@ -214,45 +168,9 @@ void Engine<T>::add_offsets(const Tile& tile, const Images<T>& x, const Images<T
 }
 
 template <class T>
-void Engine<T>::write(std::int64_t at, int output, const Readout& value) {
-  const auto& out = outputs_[static_cast<std::size_t>(output)];
-  if (out.nngp != nullptr) out.nngp[at] = static_cast<T>(value.nngp);
-  if (out.ntk != nullptr) out.ntk[at] = static_cast<T>(value.ntk);
-}
-
-template <class T>
-void Engine<T>::finish(const Tile& tile, bool symmetric, const Sums& sums, std::int64_t columns) {
-  std::vector<Readout> results(outputs_.size());
-  const bool rows = head_.needs_rows();
-  const auto& right = symmetric ? left_ : right_;
-  for (std::int64_t i = 0; i < tile.rows; ++i) {
-    for (std::int64_t j = 0; j < tile.cols && !skipped(tile, symmetric, i, j); ++j) {
-      const std::int64_t a = tile.i0 + i, b = tile.j0 + j;
-      head_.run(sums.data() + static_cast<std::size_t>(i * tile.cols + j) * readouts_,
-                rows ? &left_[static_cast<std::size_t>(a)] : nullptr,
-                rows ? &right[static_cast<std::size_t>(b)] : nullptr, symmetric && a == b,
-                results.data());
-      for (std::size_t k = 0; k < results.size(); ++k) {
-        if (!std::isfinite(static_cast<T>(results[k].nngp)) ||
-            !std::isfinite(static_cast<T>(results[k].ntk))) {
-          throw KernelOverflow("images " + std::to_string(a) + " and " + std::to_string(b) +
-                               " give a kernel value beyond the largest finite number of its "
-                               "dtype: scale the inputs down or use float64");
-        }
-        write(a * columns + b, static_cast<int>(k), results[k]);
-        if (symmetric && a != b) write(b * columns + a, static_cast<int>(k), results[k]);
-      }
-    }
-  }
-}
-
-template <class T>
 void Engine<T>::gram(const T* x, std::int64_t n, const T* z, std::int64_t m) {
   const bool symmetric = z == nullptr;
-  if (head_.needs_rows()) {
-    left_ = rows(x, n, "X");
-    if (!symmetric) right_ = rows(z, m, "Z");
-  }
+  sink_.take_rows(x, n, z, m, options_);
   const std::int64_t slab = slab_images<T>(plan_);
   const auto columns = [&](const T* images, std::int64_t i, std::int64_t count, const char* name) {
     return std::make_unique<Images<T>>(plan_, images, i, std::min(slab, count - i), name, threads_,
@@ -305,24 +223,48 @@ void Engine<T>::run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bo
         total[p].ntk += sums[t][k][p].ntk;
       }
     }
-    finish(tile, symmetric, total, columns);
+    sink_.finish(tile, symmetric, total.data(), columns);
     for (Sums& part : sums[t]) Sums().swap(part);
   });
 }
 
 template <class T>
 void Engine<T>::diagonal(const T* x, std::int64_t n) {
-  const Sums sums = own_readouts(x, n, "X");
-  std::vector<Readout> results(outputs_.size());
+  const Sums sums = own_readouts(plan_, x, n, "X", ntk_, options_);
   for (std::int64_t i = 0; i < n; ++i) {
-    const Readout* own = sums.data() + static_cast<std::size_t>(i) * readouts_;
-    const HeadRow row = head_.row(own, i, "X");
-    head_.run(own, &row, &row, true, results.data());
-    for (std::size_t k = 0; k < results.size(); ++k) write(i, static_cast<int>(k), results[k]);
+    sink_.finish_own(i, sums.data() + static_cast<std::size_t>(i) * readouts_);
   }
 }
 
 }  // namespace
+
+template <class T>
+std::vector<Readout> own_readouts(const SpatialPlan& plan, const T* images, std::int64_t n,
+                                  const char* argument, bool ntk, const cpu::GramOptions& options) {
+  const auto readouts = static_cast<std::size_t>(readout_count(plan.program()));
+  const auto& kernels = cpu::map_kernels<T>(options.isa);
+  const int threads = std::max(1, options.threads);
+  std::vector<std::unique_ptr<MapRunner<T>>> runners;
+  for (int t = 0; t < threads; ++t) {
+    runners.push_back(std::make_unique<MapRunner<T>>(plan, ntk, options.isa));
+  }
+  std::vector<Readout> sums(static_cast<std::size_t>(n) * readouts);
+  Tasks tasks(n, threads, options.monitor);
+  tasks.run([&](int worker, std::int64_t i) {
+    const Images<T> own(plan, images, i, 1, argument, 1, {});
+    TileSide<T> left(plan, kernels, own, i, 1, true), right(plan, kernels, own, i, 1, false);
+    for (const Offset& offset : plan.offsets()) {
+      tasks.checkpoint(worker);
+      const OffsetLayout layout(plan, offset);
+      left.move_to(layout);
+      right.move_to(layout);
+      runners[static_cast<std::size_t>(worker)]->run(
+          layout, left.window(0), right.window(0), true,
+          sums.data() + static_cast<std::size_t>(i) * readouts);
+    }
+  });
+  return sums;
+}
 
 template <class T>
 void gram(const Program& program, const T* x, std::int64_t n, const T* z, std::int64_t m,
@@ -360,10 +302,12 @@ Cost plan_cost(const Program& program, std::int64_t n, std::int64_t m, std::int6
   return cost;
 }
 
-#define NTKFAST_INSTANTIATE(T)                                                         \
-  template void gram(const Program&, const T*, std::int64_t, const T*, std::int64_t,   \
-                     const std::vector<cpu::GramOutput<T>>&, const cpu::GramOptions&); \
-  template void diagonal(const Program&, const T*, std::int64_t,                       \
+#define NTKFAST_INSTANTIATE(T)                                                            \
+  template std::vector<Readout> own_readouts(const SpatialPlan&, const T*, std::int64_t,  \
+                                             const char*, bool, const cpu::GramOptions&); \
+  template void gram(const Program&, const T*, std::int64_t, const T*, std::int64_t,      \
+                     const std::vector<cpu::GramOutput<T>>&, const cpu::GramOptions&);    \
+  template void diagonal(const Program&, const T*, std::int64_t,                          \
                          const std::vector<cpu::GramOutput<T>>&, const cpu::GramOptions&);
 NTKFAST_INSTANTIATE(float)
 NTKFAST_INSTANTIATE(double)

@@ -210,24 +210,24 @@ class ColumnWriter {
 template <class T>
 ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const T* image, std::int64_t number,
                               const char* argument) {
-  std::int64_t size = 0;
-  for (const ColumnPlan& column : plan.columns()) {
-    const Grid& grid = plan.program().values[at(column.value)].grid;
-    first_.push_back(size);
-    size += Frame(grid, plan.border()).count();
-  }
-  data_.resize(static_cast<std::size_t>(size + cpu::kCopySlack));
+  first_ = starts(plan);
+  data_.resize(static_cast<std::size_t>(first_.back() + cpu::kCopySlack));
   ColumnWriter<T>(plan, first_, data_.data(), number, argument).run(image);
 }
 
 template <class T>
-std::int64_t ImageColumns<T>::bytes(const SpatialPlan& plan) {
-  std::int64_t size = cpu::kCopySlack;
+std::vector<std::int64_t> ImageColumns<T>::starts(const SpatialPlan& plan) {
+  std::vector<std::int64_t> starts{0};
   for (const ColumnPlan& column : plan.columns()) {
-    const Grid& grid = plan.program().values[static_cast<std::size_t>(column.value)].grid;
-    size += Frame(grid, plan.border()).count();
+    const Grid& grid = plan.program().values[at(column.value)].grid;
+    starts.push_back(starts.back() + Frame(grid, plan.border()).count());
   }
-  return size * static_cast<std::int64_t>(sizeof(T));
+  return starts;
+}
+
+template <class T>
+std::int64_t ImageColumns<T>::bytes(const SpatialPlan& plan) {
+  return (starts(plan).back() + cpu::kCopySlack) * static_cast<std::int64_t>(sizeof(T));
 }
 
 template <class T>

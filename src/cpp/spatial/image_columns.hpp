@@ -21,6 +21,11 @@ class ImageColumns {
   void copy_window(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels, std::size_t k,
                    const MapShape& shape, bool left, T* lanes) const;
 
+  // All columns, one after the other; column k of the plan begins at starts()[k], and the last
+  // start is their length.
+  const T* data() const { return data_.data(); }
+  static std::vector<std::int64_t> starts(const SpatialPlan& plan);
+
   static std::int64_t bytes(const SpatialPlan& plan);
 
  private:
