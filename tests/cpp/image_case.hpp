@@ -116,9 +116,11 @@ inline Program network(const std::string& name, const Grid& grid, int channels, 
   return finish(builder, value, flat);
 }
 
-// Normal pixels; of two or more images the second is half black, and the last one nearly the first.
+// Normal pixels; of two or more images the second is half black, and with `near` the last of three
+// is nearly the first: layers behind a readout then amplify the rounding of its K.
 template <class T>
-std::vector<T> images(const Grid& grid, int channels, std::int64_t n, unsigned seed) {
+std::vector<T> images(const Grid& grid, int channels, std::int64_t n, unsigned seed,
+                      bool near = true) {
   std::mt19937 random(seed);
   std::normal_distribution<double> normal;
   const auto size = static_cast<std::size_t>(grid.count() * channels);
@@ -127,7 +129,7 @@ std::vector<T> images(const Grid& grid, int channels, std::int64_t n, unsigned s
   for (T& value : all) value = static_cast<T>(normal(random));
   if (n < 2) return all;
   for (std::size_t k = 0; k < size / 2; ++k) all[size + k] = T(0);
-  if (n < 3) return all;
+  if (n < 3 || !near) return all;
   for (std::size_t k = 0; k < size; ++k) {
     all[(count - 1) * size + k] = all[k] * T(1 + 1e-3 * normal(random));
   }

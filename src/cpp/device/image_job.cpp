@@ -1,0 +1,124 @@
+#include "device/image_job.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "backend/parallel.hpp"
+#include "spatial/gram.hpp"
+#include "spatial/image_columns.hpp"
+#include "spatial/pair_sink.hpp"
+
+namespace ntkfast::device {
+namespace {
+
+// Of one op in the row of an image behind its readouts, about.
+constexpr std::int64_t kRowBytes = 128;
+
+bool wants_ntk(const auto& outputs) {
+  return std::any_of(outputs.begin(), outputs.end(),
+                     [](const auto& out) { return out.ntk != nullptr; });
+}
+
+template <class T>
+class ImageJob : public HostImages<T> {
+ public:
+  ImageJob(const Program& network, const T* x, std::int64_t left, const T* z, std::int64_t right,
+           const std::vector<cpu::GramOutput<T>>& outputs, const cpu::GramOptions& options)
+      : plan_(network),
+        flat_(flatten_images<T>(plan_, wants_ntk(outputs))),
+        sink_(plan_, wants_ntk(outputs), options.isa, outputs),
+        options_(options),
+        x_(x),
+        z_(z) {
+    this->program = flat_.view();
+    this->value_count = static_cast<int>(flat_.values.size());
+    this->constant_count = static_cast<int>(flat_.constants.size());
+    this->n = left;
+    this->m = z == nullptr ? left : right;
+    this->symmetric = z == nullptr;
+    sink_.take_rows(x, left, z, right, options);
+  }
+
+  void columns(bool left, std::int64_t first, std::int64_t count, T* to) const override {
+    const Value& input = plan_.program().values[0];
+    const std::int64_t pixels = input.grid.count() * input.width;
+    const T* const images = left || z_ == nullptr ? x_ : z_;
+    const char* const name = left || z_ == nullptr ? "X" : "Z";
+    const std::int64_t numbers = flat_.sizes.image_numbers;
+    Tasks tasks(count, std::max(1, options_.threads), options_.monitor);
+    tasks.run([&](int, std::int64_t k) {
+      const spatial::ImageColumns<T> own(plan_, images + (first + k) * pixels, first + k, name);
+      std::copy_n(own.data(), numbers, to + k * numbers);
+    });
+  }
+
+  void finish(const ImageTile& tile, const ImageSums* sums) const override {
+    const auto readouts = flat_.sizes.readouts;
+    const std::int64_t chunks = chunk_count(static_cast<std::int64_t>(flat_.offsets.size()));
+    Tasks tasks(tile.rows, std::max(1, options_.threads), options_.monitor);
+    tasks.run([&](int, std::int64_t i) {
+      const spatial::Tile row{tile.i0 + i, 1, tile.j0, tile.cols};
+      std::vector<spatial::Readout> totals(static_cast<std::size_t>(tile.cols * readouts));
+      const ImageSums* from = sums + i * tile.cols * chunks * readouts;
+      for (std::int64_t j = 0; j < tile.cols; ++j) {
+        if (row.skips(this->symmetric, 0, j)) break;
+        for (std::int64_t part = 0; part < chunks * readouts; ++part) {
+          auto& total = totals[static_cast<std::size_t>(j * readouts + part % readouts)];
+          const ImageSums& sum = from[j * chunks * readouts + part];
+          total.nngp += sum.nngp;
+          total.ntk += sum.ntk;
+        }
+      }
+      sink_.finish(row, this->symmetric, totals.data(), this->m);
+    });
+  }
+
+ private:
+  spatial::SpatialPlan plan_;
+  ImageProgram<T> flat_;
+  spatial::PairSink<T> sink_;
+  cpu::GramOptions options_;
+  const T *x_, *z_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<HostImages<T>> make_image_job(const Program& program, const T* x, std::int64_t n,
+                                              const T* z, std::int64_t m,
+                                              const std::vector<cpu::GramOutput<T>>& outputs,
+                                              const cpu::GramOptions& options) {
+  return std::make_unique<ImageJob<T>>(program, x, n, z, m, outputs, options);
+}
+
+std::int64_t image_tile_edge(std::int64_t offsets) {
+  constexpr double maps = 1 << 22;
+  const double edge = std::sqrt(maps / static_cast<double>(std::max<std::int64_t>(1, offsets)));
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(edge), 16, 512);
+}
+
+std::int64_t image_job_bytes(const Program& program, std::int64_t n, std::int64_t m,
+                             std::int64_t itemsize) {
+  // The readouts of single images are made by the CPU engine, one image per thread at a time.
+  const std::int64_t rows = (n + m) * (static_cast<std::int64_t>(sizeof(spatial::Readout)) *
+                                           spatial::readout_count(program) +
+                                       kRowBytes * static_cast<std::int64_t>(program.ops.size()));
+  const spatial::SpatialPlan plan(program);
+  const std::int64_t edge = image_tile_edge(static_cast<std::int64_t>(plan.offsets().size()));
+  const std::int64_t sums =
+      edge * edge * chunk_count(static_cast<std::int64_t>(plan.offsets().size())) *
+      spatial::readout_count(program) * static_cast<std::int64_t>(sizeof(ImageSums));
+  const std::int64_t image = itemsize == 4 ? spatial::ImageColumns<float>::bytes(plan)
+                                           : spatial::ImageColumns<double>::bytes(plan);
+  return rows + 2 * sums + std::max(kImageChunkBytes, image);
+}
+
+#define NTKFAST_INSTANTIATE(T)                                        \
+  template std::unique_ptr<HostImages<T>> make_image_job(             \
+      const Program&, const T*, std::int64_t, const T*, std::int64_t, \
+      const std::vector<cpu::GramOutput<T>>&, const cpu::GramOptions&);
+NTKFAST_INSTANTIATE(float)
+NTKFAST_INSTANTIATE(double)
+#undef NTKFAST_INSTANTIATE
+
+}  // namespace ntkfast::device
