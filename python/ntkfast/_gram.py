@@ -17,7 +17,7 @@ from ._text import one_line
 from ._threads import resolve_threads
 from ._validate import choice, got, require_finite
 from .config import config, resolve_isa
-from .errors import DeviceError, KernelOverflowError
+from .errors import KernelOverflowError
 from .layers.spatial import has_positions
 
 if TYPE_CHECKING:
@@ -151,8 +151,6 @@ def grams(
     images = any(has_positions(net.layers) for net in nets)
     data = _prepared(X, Z, images)
     index = resolve_devices(device, data.device)
-    if images and index is not None:
-        raise DeviceError('kernels of images are computed on the CPU only: pass device="cpu"')
     if resident and index is not None:
         data = data._replace(wrap=partial(to_cupy, index[0]), device=index[0])
     if not nets:
@@ -204,14 +202,16 @@ def _require_memory(
     n, d = data.x.shape[:2]
     m = n if data.z is None else data.z.shape[0]
     itemsize = data.x.dtype.itemsize
-    if data.x.ndim == 4:
+    if data.x.ndim == 4 and not on_cpu:
+        workspace = _core.image_job_bytes(program, n, m, itemsize)
+    elif data.x.ndim == 4:
         workspace = _core.spatial_cost(program, n, m, itemsize, threads)[2]
     elif on_cpu:
         workspace = _core.workspace_bytes(program, n, m, d, itemsize, threads)
     else:
         workspace = _core.device_job_bytes(program, n, 0 if data.z is None else m, d, itemsize)
     _memory.require(
-        outputs * n * m * itemsize if data.device is None else 0,
+        outputs * n * m * itemsize if data.device is None or data.x.ndim == 4 else 0,
         workspace,
         f"{outputs} kernel{'s' * (outputs > 1)} of shape ({n}, {m}) in {data.x.dtype}",
     )

@@ -4,4 +4,5 @@
 #include <pybind11/pybind11.h>
 
 void register_gram(pybind11::module_& module);
+void register_images(pybind11::module_& module);
 void register_product(pybind11::module_& module);

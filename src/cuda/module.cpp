@@ -33,6 +33,7 @@ PYBIND11_MODULE(_cuda, m) {
   m.def("memory_seconds", &ntkfast::cuda::memory_seconds, py::arg("device"), py::arg("n_bytes"),
         py::arg("copy"), py::arg("repeats"), NoGil());
   register_gram(m);
+  register_images(m);
   register_product(m);
   m.attr("architectures") = NTKFAST_CUDA_ARCHITECTURES;
 }
