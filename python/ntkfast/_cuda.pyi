@@ -33,7 +33,6 @@ def gram(
     block_edge: int,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[Any], list[Any]]: ...
-
 def images(
     job: object, devices: list[int], progress: Callable[[int, int], None] | None
 ) -> None: ...

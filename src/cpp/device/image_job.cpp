@@ -1,7 +1,6 @@
 #include "device/image_job.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "backend/parallel.hpp"
 #include "spatial/gram.hpp"
@@ -89,12 +88,6 @@ std::unique_ptr<HostImages<T>> make_image_job(const Program& program, const T* x
                                               const std::vector<cpu::GramOutput<T>>& outputs,
                                               const cpu::GramOptions& options) {
   return std::make_unique<ImageJob<T>>(program, x, n, z, m, outputs, options);
-}
-
-std::int64_t image_tile_edge(std::int64_t offsets) {
-  constexpr double maps = 1 << 22;
-  const double edge = std::sqrt(maps / static_cast<double>(std::max<std::int64_t>(1, offsets)));
-  return std::clamp<std::int64_t>(static_cast<std::int64_t>(edge), 16, 512);
 }
 
 std::int64_t image_job_bytes(const Program& program, std::int64_t n, std::int64_t m,

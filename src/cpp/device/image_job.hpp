@@ -2,6 +2,8 @@
 // pairs of them give at their readouts, and the host the layers behind those.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -48,7 +50,11 @@ std::unique_ptr<HostImages<T>> make_image_job(const Program& program, const T* x
 inline constexpr std::int64_t kImageChunkBytes = std::int64_t{64} << 20;
 
 // Images per side of a launch, for any device: some millions of maps.
-std::int64_t image_tile_edge(std::int64_t offsets);
+inline std::int64_t image_tile_edge(std::int64_t offsets) {
+  constexpr double maps = 1 << 22;
+  const double edge = std::sqrt(maps / static_cast<double>(std::max<std::int64_t>(1, offsets)));
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(edge), 16, 512);
+}
 
 // Bytes on the host beside inputs and results.
 std::int64_t image_job_bytes(const Program& program, std::int64_t n, std::int64_t m,
