@@ -151,7 +151,7 @@ TEST_CASE("tiles, slabs, devices and the place of maps change no bit") {
 TEST_CASE("one kernel of images alone is the same as both") {
   const Clean clean;
   const auto x = image_case::images<double>(kGrid, kChannels, 4, 5);
-  const Program program = image_case::network("residual", kGrid, kChannels, false);
+  const Program program = image_case::network("residual", kGrid, kChannels, true);
   const auto both = on_device<double>(program, x, 4, nullptr, 4);
   CHECK(on_device<double>(program, x, 4, nullptr, 4, {}, false).nngp == both.nngp);
 }

@@ -75,8 +75,10 @@ Kernels<T> with_maps(const Program& program, const std::vector<T>& x, std::int64
   const auto columns = [&](const std::vector<T>& images, std::int64_t count) {
     const auto size = static_cast<std::int64_t>(images.size()) / count;
     std::vector<std::unique_ptr<ImageColumns<T>>> all;
+    const ntkfast::spatial::OffsetLayout layout(plan, {0, 0});
     for (std::int64_t i = 0; i < count; ++i) {
-      all.push_back(std::make_unique<ImageColumns<T>>(plan, images.data() + i * size, i, "X"));
+      all.push_back(
+          std::make_unique<ImageColumns<T>>(plan, layout, images.data() + i * size, i, "X"));
     }
     return all;
   };

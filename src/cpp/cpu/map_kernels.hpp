@@ -5,25 +5,46 @@
 #pragma once
 
 #include "cpu/tile_kernels.hpp"
-#include "math/conv_map.hpp"
 
 namespace ntkfast::cpu {
 
+// Maps and columns hold a multiple of so many lanes.
+inline constexpr int kLaneMultiple = 16;
+inline constexpr std::int64_t padded_lanes(std::int64_t lanes) {
+  return (lanes + kLaneMultiple - 1) / kLaneMultiple * kLaneMultiple;
+}
+
 // One convolution of one map. Pointers to lane 0 of a map or of a column of the same lanes.
+//
+// Roots are in units of each image, so that no product of two of them overflows or underflows: with
+// the unit u of an image, left = W_std / sqrt(taps) p / u and inverse_left = u / p', p and p' the
+// roots of the input and of the output; right and inverse_right likewise.
 template <class T>
 struct ConvMap {
   const T *s, *tau;  // of the input
   T *s_out, *tau_out;
-  const T *left, *right;                  // roots of the input, zero outside of images
-  const T *inverse_left, *inverse_right;  // of the roots of the output
-  std::int64_t first_in, first_out;       // lanes of the first tap, of the first result
-  std::int64_t pitch_in, pitch_out;       // lanes from row to row
+  // Scratch of lanes_in numbers, with kConvMargin more in front of it and behind.
+  T *K, *T_sum;
+  const T *left, *right;                  // zero outside of images
+  const T *inverse_left, *inverse_right;  // zero where p' is
+  std::int64_t lanes_in;
+  std::int64_t first_in, first_out;  // lanes of the first tap, of the first result
+  std::int64_t pitch_in, pitch_out;  // lanes from row to row
   int rows, cols, taps_y, taps_x, stride_y, stride_x;
-  ConvNumbers<T> numbers;
+  // Lanes in front of each row of results and in all that may be written as well, so that vectors
+  // are full and aligned.
+  int lead, padded;
+  T bias_left, bias_right;  // b_std / u
+  // The own part of T is own_ratio (rho' - b^2 / P') + own_bias b^2 / P': both are zero where the
+  // layer is not trained.
+  T own_ratio, own_bias;
 };
 
+// Numbers in front of the scratch of a convolution and behind it: whole vectors may be read there.
+inline constexpr int kConvMargin = 2 * kLaneMultiple;
+
 // Lanes that copy_block() may write behind its block, and read behind that of its source.
-inline constexpr int kCopySlack = 16;
+inline constexpr int kCopySlack = kLaneMultiple;
 
 template <class T>
 struct MapKernels {

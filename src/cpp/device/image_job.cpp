@@ -44,9 +44,11 @@ class ImageJob : public HostImages<T> {
     const T* const images = left || z_ == nullptr ? x_ : z_;
     const char* const name = left || z_ == nullptr ? "X" : "Z";
     const std::int64_t numbers = flat_.sizes.image_numbers;
+    const spatial::OffsetLayout layout(plan_, {0, 0});
     Tasks tasks(count, std::max(1, options_.threads), options_.monitor);
     tasks.run([&](int, std::int64_t k) {
-      const spatial::ImageColumns<T> own(plan_, images + (first + k) * pixels, first + k, name);
+      const spatial::ImageColumns<T> own(plan_, layout, images + (first + k) * pixels, first + k,
+                                         name);
       std::copy_n(own.data(), numbers, to + k * numbers);
     });
   }

@@ -5,7 +5,9 @@
 // Formulas are those of the CPU engine, and so are the numbers of an image. A thread takes one
 // position at a time and reads what both images have there where it lies: nothing is copied, and
 // maps have no border. Per entry and layer a 3 x 3 convolution reads 9 x (2 roots + 2 numbers of
-// the map) and does about 9 x 6 operations; warp_maps.hpp is for what most networks have.
+// the map), with some 20 integer operations each for where they lie: several times the 42 issue
+// slots that a kernel with maps in registers would take (sums along columns in registers, along
+// rows by shuffles), which is not written.
 #pragma once
 
 #include <cstdint>
@@ -100,9 +102,6 @@ class ImageMaps {
   NTKFAST_DEVICE std::int64_t pitch(const Window& window) const {
     return window.grid[1] + 2 * program_.border[1];
   }
-  NTKFAST_DEVICE std::int64_t column_numbers(const Window& window) const {
-    return pitch(window) * (window.grid[0] + 2 * program_.border[0]);
-  }
   NTKFAST_DEVICE std::int64_t in_column(const Window& window, const int* position) const {
     return (position[0] + program_.border[0]) * pitch(window) + position[1] + program_.border[1];
   }
@@ -144,7 +143,7 @@ class ImageMaps {
   }
 
   NTKFAST_DEVICE void read_pixels(const Window& window) const {
-    const std::int64_t column = column_numbers(window);
+    const std::int64_t step = program_.channel_step;
     T* const s = deficits(program_.input_slot);
     T* const tau = tangents(program_.input_slot);
     for_positions(window, [&](int lane, const Place& here) {
@@ -152,7 +151,7 @@ class ImageMaps {
       const T* v = right_ + in_column(window, here.right);
       T near = 0, far = 0;
       for (int c = 0; c < program_.channels; ++c) {
-        const T minus = u[c * column] - v[c * column], plus = u[c * column] + v[c * column];
+        const T minus = u[c * step] - v[c * step], plus = u[c * step] + v[c * step];
         near += minus * minus;
         far += plus * plus;
       }
@@ -177,49 +176,73 @@ class ImageMaps {
     T* const tau_out = tangents(op.op.out);
     const T* const left = left_ + op.column;
     const T* const right = right_ + op.column;
-    const T* const inverse_left = left + column_numbers(in);
-    const T* const inverse_right = right + column_numbers(in);
+    const T bias_left = left_[op.bias], bias_right = right_[op.bias], bias = bias_left * bias_right;
     for_positions(out, [&](int lane, const Place& here) {
-      const T i = inverse_left[in_column(out, here.left)];
-      const T j = inverse_right[in_column(out, here.right)];
-      const T gain_left = op.numbers.weight * i, gain_right = op.numbers.weight * j;
-      TapSums<T> sums{};
-      for (int y = 0; y < op.taps[0]; ++y) {
-        for (int x = 0; x < op.taps[1]; ++x) {
-          const int tap[2] = {y, x};
-          Place from{};
-          int row[2];
-          bool inside = true;
-          for (int axis = 0; axis < 2; ++axis) {
-            const int shift = tap[axis] - op.before[axis];
-            from.left[axis] = op.stride[axis] * here.left[axis] + shift;
-            from.right[axis] = op.stride[axis] * here.right[axis] + shift;
-            if (program_.circular) {
-              from.left[axis] = wrapped(from.left[axis], in.grid[axis]);
-              from.right[axis] = wrapped(from.right[axis], in.grid[axis]);
-            }
-            row[axis] = from.left[axis] - in.left[axis];
-            inside = inside && row[axis] >= 0 && row[axis] < in.size[axis];
-          }
-          // Beyond the window one of the images has ended: its root is zero there.
-          const int at = inside ? row[0] * in.size[1] + row[1] : 0;
-          add_tap<T, kSigned, kTau>(left[in_column(in, from.left)] * gain_left,
-                                    right[in_column(in, from.right)] * gain_right,
-                                    inside ? s[at] : T(1), inside && kTau ? tau[at] : T(0), sums);
-        }
+      const T inverse_left = left_[op.inverse + in_column(out, here.left)];
+      const T inverse_right = right_[op.inverse + in_column(out, here.right)];
+      const T inverse = inverse_left * inverse_right;
+      T K = 0, T_sum = 0;
+      for_taps(op, in, here, [&](const Place& from, int at) {
+        // Beyond the window one of the images has ended: its root is zero there.
+        if (at < 0) return;
+        const T scale = left[in_column(in, from.left)] * right[in_column(in, from.right)];
+        K += scale * correlation<T, kSigned>(s[at]);
+        if constexpr (kTau) T_sum += scale * tau[at];
+      });
+      T next = summed_deficit<T, kSigned>(inverse * (K + bias));
+      if ((kSigned ? std::fabs(next) : next) < kSmallDeficit<T>) {
+        TapSums<T> sums{};
+        for_taps(op, in, here, [&](const Place& from, int at) {
+          add_tap<T, kSigned>(left[in_column(in, from.left)] * inverse_left,
+                              right[in_column(in, from.right)] * inverse_right,
+                              at < 0 ? T(1) : s[at], sums);
+        });
+        next =
+            exact_deficit<T, kSigned>(bias_left * inverse_left, bias_right * inverse_right, sums);
       }
-      const ConvResult<T> result = close_taps<T, kSigned, kTau>(op.numbers, i, j, sums);
-      s_out[lane] = result.s;
-      tau_out[lane] = result.tau;
+      s_out[lane] = next;
+      tau_out[lane] = inverse * (T_sum + (op.own_ratio * K + op.own_bias * bias));
     });
+  }
+
+  // visit(place, lane of the input's map), the lane being -1 outside of it.
+  template <class Visit>
+  NTKFAST_DEVICE void for_taps(const ImageOp<T>& op, const Window& in, const Place& here,
+                               const Visit& visit) const {
+    for (int y = 0; y < op.taps[0]; ++y) {
+      for (int x = 0; x < op.taps[1]; ++x) {
+        const int tap[2] = {y, x};
+        Place from{};
+        int row[2];
+        bool inside = true;
+        for (int axis = 0; axis < 2; ++axis) {
+          const int shift = tap[axis] - op.before[axis];
+          from.left[axis] = op.stride[axis] * here.left[axis] + shift;
+          from.right[axis] = op.stride[axis] * here.right[axis] + shift;
+          if (program_.circular) {
+            from.left[axis] = wrapped(from.left[axis], in.grid[axis]);
+            from.right[axis] = wrapped(from.right[axis], in.grid[axis]);
+          }
+          row[axis] = from.left[axis] - in.left[axis];
+          inside = inside && row[axis] >= 0 && row[axis] < in.size[axis];
+        }
+        visit(from, inside ? row[0] * in.size[1] + row[1] : -1);
+      }
+    }
   }
 
   // Layers that know rows alone: every position is one.
   NTKFAST_DEVICE void apply(const ImageOp<T>& op, const Window& window, bool same_place) const {
-    const std::int64_t column = column_numbers(window);
-    const FlatView<T> rows{
-        nullptr, 0, program_.constants, nullptr, left_ + op.column, right_ + op.column, column,
-        column,  0, Chain::None};
+    const FlatView<T> rows{nullptr,
+                           0,
+                           program_.constants,
+                           nullptr,
+                           left_ + op.column,
+                           right_ + op.column,
+                           op.column_step,
+                           op.column_step,
+                           0,
+                           Chain::None};
     const bool keep = op.op.kind == OpKind::Dropout && same_place;  // the same units
     for_positions(window, [&](int lane, const Place& here) {
       const auto state = [&](int slot) {

@@ -5,7 +5,6 @@
 
 #include "error.hpp"
 #include "program/spatial_window.hpp"
-#include "spatial/image_columns.hpp"
 #include "spatial/map_runner.hpp"
 
 namespace ntkfast::device {
@@ -49,7 +48,7 @@ ImageProgram<T> flatten_images(const spatial::SpatialPlan& plan, bool ntk) {
     }
     flat.values.push_back(next);
   }
-  const auto starts = spatial::ImageColumns<T>::starts(plan);
+  const spatial::OffsetLayout layout(plan, {0, 0});  // as ImageColumns has the columns
   int readout = 0;
   for (const PlannedStep& step : plan.steps(ntk)) {
     const Op& op = *step.op;
@@ -64,7 +63,9 @@ ImageProgram<T> flatten_images(const spatial::SpatialPlan& plan, bool ntk) {
     }
     next.in = op.in;
     next.out = op.out;
-    next.column = starts[plan.first_column(step.index)];
+    const std::size_t first = plan.first_column(step.index);
+    if (first < layout.column.size()) next.column = layout.column[first];
+    next.column_step = layout.stride[at(op.in)];
     if (spatial::is_readout(op)) {
       next.out = readout++;
       const auto positions = static_cast<double>(program.values[at(op.in)].grid.count());
@@ -77,7 +78,11 @@ ImageProgram<T> flatten_images(const spatial::SpatialPlan& plan, bool ntk) {
         next.stride[axis] = window.stride;
         next.before[axis] = window.before;
       }
-      next.numbers = spatial::conv_numbers<T>(step);
+      next.inverse = layout.column[first + 1];
+      next.bias = layout.column[first + 2];
+      const spatial::OwnPart own = spatial::own_part(step);
+      next.own_ratio = static_cast<T>(own.ratio);
+      next.own_bias = static_cast<T>(own.bias);
       next.input_tau = step.tau == TauMode::Add || step.tau == TauMode::Scale;
     }
     flat.ops.push_back(next);
@@ -93,7 +98,8 @@ ImageProgram<T> flatten_images(const spatial::SpatialPlan& plan, bool ntk) {
   sizes.slots = program.slots;
   sizes.readouts = readouts;
   sizes.circular = plan.circular();
-  sizes.image_numbers = starts.back();
+  sizes.channel_step = layout.stride[0];
+  sizes.image_numbers = layout.size;
   return flat;
 }
 

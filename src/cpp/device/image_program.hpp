@@ -24,12 +24,14 @@ struct ImageValue {
 
 template <class T>
 struct ImageOp {
-  FlatOp op;            // columns count from `column`
-  int in, out;          // values; of a readout, `out` is its number
-  std::int64_t column;  // where its first column begins in the numbers of an image
-  // Convolutions.
+  FlatOp op;    // columns count from `column`
+  int in, out;  // values; of a readout, `out` is its number
+  // Where its first column begins in the numbers of an image, and how far the next one is. Of a
+  // convolution: the roots of its input (cpu::ConvMap), the inverse of those of its output, and one
+  // number, its bias.
+  std::int64_t column, column_step, inverse, bias;
   int taps[2], stride[2], before[2];
-  ConvNumbers<T> numbers;
+  T own_ratio, own_bias;  // as in cpu::ConvMap
   bool input_tau;
   double weight;  // of the sum of a readout
 };
@@ -50,6 +52,7 @@ struct ImageView {
   const ImageOffset* offsets;
   int offset_count;
   int channels, border[2];
+  std::int64_t channel_step;  // from channel to channel of the pixels
   int input_slot, slots, readouts;
   bool circular;
   std::int64_t image_numbers;  // of one image

@@ -52,11 +52,12 @@ class Images {
          const char* argument, int threads, const Monitor& monitor)
       : first_(first), columns_(static_cast<std::size_t>(count)) {
     const Value& input = plan.program().values[0];
+    const OffsetLayout layout(plan, {0, 0});
     const std::int64_t size = input.grid.count() * input.width;
     Tasks tasks(count, threads, monitor);
     tasks.run([&](int, std::int64_t k) {
-      columns_[static_cast<std::size_t>(k)] =
-          std::make_unique<ImageColumns<T>>(plan, images + (first + k) * size, first + k, argument);
+      columns_[static_cast<std::size_t>(k)] = std::make_unique<ImageColumns<T>>(
+          plan, layout, images + (first + k) * size, first + k, argument);
     });
   }
   const ImageColumns<T>& operator[](std::int64_t i) const {
@@ -80,30 +81,41 @@ class TileSide {
         first_(first),
         count_(count),
         left_(left),
-        // No offset has larger windows than equal positions.
-        windows_(cpu::aligned_array<T>(
-            static_cast<std::size_t>(count * OffsetLayout(plan, {0, 0}).size + cpu::kCopySlack))) {}
+        windows_(static_cast<std::size_t>(count)) {}
 
   void move_to(const OffsetLayout& layout) {
-    stride_ = layout.size;
-    const auto& columns = plan_.columns();
-    for (std::int64_t i = 0; i < count_; ++i) {
-      for (std::size_t k = 0; k < columns.size(); ++k) {
-        images_[first_ + i].copy_window(plan_, kernels_, k,
-                                        layout.shape[static_cast<std::size_t>(columns[k].value)],
-                                        left_, windows_.get() + i * stride_ + layout.column[k]);
-      }
-    }
+    if (placed_ && layout.same_buffer(plan_, offset_)) return;
+    placed_ = true;
+    offset_ = layout.offset;
+    for (std::int64_t i = 0; i < count_; ++i)
+      windows_[static_cast<std::size_t>(i)] = place(layout, i);
   }
-  const T* window(std::int64_t i) const { return windows_.get() + i * stride_; }
+  const T* window(std::int64_t i) const { return windows_[static_cast<std::size_t>(i)]; }
 
  private:
   const SpatialPlan& plan_;
   const cpu::MapKernels<T>& kernels_;
+  const T* place(const OffsetLayout& layout, std::int64_t i) {
+    const ImageColumns<T>& columns = images_[first_ + i];
+    if (layout.stored(plan_)) return columns.data();
+    if (copies_ == nullptr) {
+      // No offset has larger windows than equal positions.
+      stride_ = OffsetLayout(plan_, {0, 0}).size;
+      copies_ = cpu::aligned_array<T>(static_cast<std::size_t>(count_ * stride_ + cpu::kCopySlack));
+    }
+    T* window = copies_.get() + i * stride_;
+    for (std::size_t k = 0; k < plan_.columns().size(); ++k) {
+      columns.copy_window(plan_, kernels_, k, layout, left_, window + layout.column[k]);
+    }
+    return window;
+  }
+
   const Images<T>& images_;
   std::int64_t first_, count_, stride_ = 0;
-  bool left_;
-  cpu::AlignedArray<T> windows_;
+  bool left_, placed_ = false;
+  Offset offset_{};                // of the windows
+  std::vector<const T*> windows_;  // per image
+  cpu::AlignedArray<T> copies_;
 };
 
 template <class T>

@@ -14,6 +14,11 @@
 namespace ntkfast::spatial {
 namespace {
 
+// Patches this much darker than the brightest of their image are black for all purposes: their
+// products with others would leave the range of T.
+template <class T>
+constexpr double kLargestInverse = std::is_same_v<T, float> ? 0x1p50 : 0x1p400;
+
 using Roots = std::vector<double>;  // sqrt(K(p, p)) of every position
 
 int wrapped(int position, int size) { return (position % size + size) % size; }
@@ -84,15 +89,21 @@ Roots summed_squares(const Roots& in, const Grid& from, const Grid& to, const Sp
 
 std::size_t at(int value) { return static_cast<std::size_t>(value); }
 
+// What vectors may read behind the `used` numbers of a column.
+template <class T>
+void fill_rest(Edge edge, std::int64_t used, std::int64_t size, T* column) {
+  std::fill(column + used, column + size, edge == Edge::Nearest ? column[used - 1] : T(0));
+}
+
 // One walk through the program for one image: the roots of every value, and on the way the columns.
 template <class T>
 class ColumnWriter {
  public:
-  ColumnWriter(const SpatialPlan& plan, const std::vector<std::int64_t>& first, T* data,
-               std::int64_t number, const char* argument)
+  ColumnWriter(const SpatialPlan& plan, const OffsetLayout& layout, T* data, std::int64_t number,
+               const char* argument)
       : plan_(plan),
         program_(plan.program()),
-        first_(first),
+        layout_(layout),
         data_(data),
         number_(number),
         argument_(argument),
@@ -121,8 +132,10 @@ class ColumnWriter {
 
   void write(std::size_t k, const Roots& values) {
     const ColumnPlan& column = plan_.columns()[k];
-    write_framed(values, Frame(grid(column.value), plan_.border()), column.edge, plan_.circular(),
-                 data_ + first_[k]);
+    const Frame frame(grid(column.value), plan_.border());
+    T* out = data_ + layout_.column[k];
+    write_framed(values, frame, column.edge, plan_.circular(), out);
+    fill_rest(column.edge, frame.count(), layout_.stride[at(column.value)], out);
   }
 
   static Roots scaled(const Roots& values, double factor) {
@@ -157,19 +170,25 @@ class ColumnWriter {
   void convolve(const Op& op, std::size_t first) {
     const Roots& in = roots_[at(op.in)];
     Roots& out = roots_[at(op.out)];
-    write(first, in);
     const double taps = 1.0 * op.window.size[0] * op.window.size[1];
     const double weight = op.params[0] / std::sqrt(taps), bias = op.params[1];
     out = summed_squares(in, grid(op.in), grid(op.out), op.window, plan_);
+    double largest = 0;
+    for (double& p : out) {
+      p = std::sqrt(weight * weight * p + bias * bias);
+      if (!std::isfinite(p)) refuse(op, p);
+      largest = std::max(largest, p);
+    }
+    // Roots that no tap reads count as well.
+    for (const double p : in) largest = std::max(largest, weight * p);
+    const double unit = largest > 0 ? std::scalbn(1.0, std::ilogb(largest)) : 1;
+    write(first, scaled(in, weight / unit));
     Roots inverse(out.size());
     for (std::size_t p = 0; p < out.size(); ++p) {
-      out[p] = std::sqrt(weight * weight * out[p] + bias * bias);
-      if (!std::isfinite(out[p])) refuse(op, out[p]);
-      // A root too small to be inverted in T is zero for all purposes, as its image is.
-      inverse[p] =
-          1 / out[p] <= static_cast<double>(std::numeric_limits<T>::max()) ? 1 / out[p] : 0;
+      inverse[p] = unit / out[p] <= kLargestInverse<T> ? unit / out[p] : 0;
     }
     write(first + 1, inverse);
+    data_[layout_.column[first + 2]] = static_cast<T>(bias / unit);
   }
 
   // Layers that know rows alone: every position is one.
@@ -198,7 +217,7 @@ class ColumnWriter {
 
   const SpatialPlan& plan_;
   const Program& program_;
-  const std::vector<std::int64_t>& first_;
+  const OffsetLayout& layout_;
   T* data_;
   std::int64_t number_;
   const char* argument_;
@@ -208,45 +227,37 @@ class ColumnWriter {
 }  // namespace
 
 template <class T>
-ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const T* image, std::int64_t number,
-                              const char* argument) {
-  first_ = starts(plan);
-  data_.resize(static_cast<std::size_t>(first_.back() + cpu::kCopySlack));
-  ColumnWriter<T>(plan, first_, data_.data(), number, argument).run(image);
-}
-
-template <class T>
-std::vector<std::int64_t> ImageColumns<T>::starts(const SpatialPlan& plan) {
-  std::vector<std::int64_t> starts{0};
-  for (const ColumnPlan& column : plan.columns()) {
-    const Grid& grid = plan.program().values[at(column.value)].grid;
-    starts.push_back(starts.back() + Frame(grid, plan.border()).count());
-  }
-  return starts;
+ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const OffsetLayout& equal_positions,
+                              const T* image, std::int64_t number, const char* argument)
+    : first_(equal_positions.column),
+      data_(
+          cpu::aligned_array<T>(static_cast<std::size_t>(equal_positions.size + cpu::kCopySlack))) {
+  ColumnWriter<T>(plan, equal_positions, data_.get(), number, argument).run(image);
 }
 
 template <class T>
 std::int64_t ImageColumns<T>::bytes(const SpatialPlan& plan) {
-  return (starts(plan).back() + cpu::kCopySlack) * static_cast<std::int64_t>(sizeof(T));
+  return (OffsetLayout(plan, {0, 0}).size + cpu::kCopySlack) * static_cast<std::int64_t>(sizeof(T));
 }
 
 template <class T>
 void ImageColumns<T>::copy_window(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels,
-                                  std::size_t k, const MapShape& shape, bool left, T* lanes) const {
+                                  std::size_t k, const OffsetLayout& layout, bool left,
+                                  T* lanes) const {
   const ColumnPlan& column = plan.columns()[k];
-  const T* first = data_.data() + first_[k];
+  const T* first = data_.get() + first_[k];
+  if (column.value == kOneNumber) {
+    *lanes = *first;
+    return;
+  }
+  const MapShape& shape = layout.shape[at(column.value)];
   if (plan.circular()) return copy_circular(plan, column, first, shape, left, lanes);
-  const Frame frame(plan.program().values[static_cast<std::size_t>(column.value)].grid,
-                    plan.border());
-  const MapAxis &rows = shape.axis[0], &cols = shape.axis[1];
+  const Frame frame(plan.program().values[at(column.value)].grid, plan.border());
   // Position p lies behind the border, where the window starts a border before it.
-  const std::int64_t y = left ? rows.left : rows.right, x = left ? cols.left : cols.right;
-  const int height = rows.size + 2 * frame.border_y;
-  kernels.copy_block(first + y * frame.pitch() + x, frame.pitch(), height,
-                     static_cast<int>(shape.pitch), lanes);
-  const std::int64_t used = height * shape.pitch;
-  std::fill(lanes + used, lanes + shape.lanes,
-            column.edge == Edge::Nearest ? lanes[used - 1] : T(0));
+  const MapAxis& cols = shape.axis[1];
+  kernels.copy_block(first + (left ? cols.left : cols.right), frame.pitch(),
+                     static_cast<int>(frame.rows()), static_cast<int>(shape.pitch), lanes);
+  fill_rest(column.edge, frame.rows() * shape.pitch, layout.stride[at(column.value)], lanes);
 }
 
 // The right window may begin anywhere and goes around.
@@ -254,8 +265,7 @@ template <class T>
 void ImageColumns<T>::copy_circular(const SpatialPlan& plan, const ColumnPlan& column,
                                     const T* first, const MapShape& shape, bool left,
                                     T* lanes) const {
-  const Frame frame(plan.program().values[static_cast<std::size_t>(column.value)].grid,
-                    plan.border());
+  const Frame frame(plan.program().values[at(column.value)].grid, plan.border());
   const MapAxis &rows = shape.axis[0], &cols = shape.axis[1];
   const int height = rows.size + 2 * frame.border_y, width = cols.size + 2 * frame.border_x;
   const T* inside = first + frame.border_y * frame.pitch() + frame.border_x;
@@ -269,9 +279,7 @@ void ImageColumns<T>::copy_circular(const SpatialPlan& plan, const ColumnPlan& c
           zero && column.edge == Edge::Border ? T(0) : inside[y * frame.pitch() + x];
     }
   }
-  const std::int64_t used = height * shape.pitch;
-  std::fill(lanes + used, lanes + shape.lanes,
-            column.edge == Edge::Nearest ? lanes[used - 1] : T(0));
+  fill_rest(column.edge, height * shape.pitch, shape.lanes, lanes);
 }
 
 template class ImageColumns<float>;

@@ -9,8 +9,10 @@
 namespace ntkfast::spatial {
 namespace {
 
-std::size_t map_arrays(const Program& program) {
-  return 2 * static_cast<std::size_t>(program.slots);
+// s and tau per slot, and the scratch of a convolution, which has margins.
+std::int64_t scratch_numbers(const SpatialPlan& plan) {
+  const std::int64_t slots = plan.program().slots;
+  return 2 * ((slots + 1) * plan.largest_map() + 2 * cpu::kConvMargin);
 }
 
 }  // namespace
@@ -19,16 +21,43 @@ int readout_count(const Program& program) {
   return static_cast<int>(std::count_if(program.ops.begin(), program.ops.end(), is_readout));
 }
 
+OwnPart own_part(const PlannedStep& step) {
+  const Op& op = *step.op;
+  if (step.tau != TauMode::Start && step.tau != TauMode::Add) return {0, 0};
+  const auto square = [](double root, double by) { return by > 0 ? root / by * (root / by) : 0; };
+  return {square(op.params[2], op.params[0]), square(op.params[3], op.params[1])};
+}
+
 OffsetLayout::OffsetLayout(const SpatialPlan& plan, const Offset& at) : offset(at) {
   const Program& program = plan.program();
   for (std::size_t v = 0; v < program.values.size(); ++v) {
-    shape.push_back(program.values[v].grid.has_positions() ? plan.shape(static_cast<int>(v), at)
-                                                           : MapShape{});
+    const Grid& grid = program.values[v].grid;
+    shape.push_back(grid.has_positions() ? plan.shape(static_cast<int>(v), at) : MapShape{});
+    const std::int64_t height = grid.height + 2 * plan.border()[0];
+    // The last map may read less than a vector behind its rows.
+    stride.push_back(!grid.has_positions() || plan.circular()
+                         ? shape[v].lanes
+                         : cpu::padded_lanes(height * shape[v].pitch + cpu::kLaneMultiple - 1));
   }
   for (const ColumnPlan& planned : plan.columns()) {
     column.push_back(size);
-    size += shape[static_cast<std::size_t>(planned.value)].lanes;
+    left.push_back(size);
+    right.push_back(size);
+    if (planned.value == kOneNumber) {
+      size += cpu::kLaneMultiple;
+      continue;
+    }
+    const auto v = static_cast<std::size_t>(planned.value);
+    if (!plan.circular()) {
+      left.back() += shape[v].axis[0].left * shape[v].pitch;
+      right.back() += shape[v].axis[0].right * shape[v].pitch;
+    }
+    size += stride[v];
   }
+}
+
+bool OffsetLayout::same_buffer(const SpatialPlan& plan, const Offset& other) const {
+  return offset[1] == other[1] && (!plan.circular() || offset[0] == other[0]);
 }
 
 template <class T>
@@ -38,12 +67,13 @@ MapRunner<T>::MapRunner(const SpatialPlan& plan, bool ntk, std::string_view isa)
   for (const PlannedStep& planned : plan.steps(ntk)) {
     const Op& op = *planned.op;
     if (op.kind == OpKind::Output || !plan.on_maps(op)) continue;
-    MapStep next{planned, {}, nullptr, 0};
+    MapStep next{planned, {}, nullptr, {}, {}, 0};
     if (is_readout(op)) {
       next.readout = readouts++;
     } else if (op.kind == OpKind::Conv) {
       const bool tau = planned.tau == TauMode::Add || planned.tau == TauMode::Scale;
       next.conv = kernels_.conv(planned.signed1, tau);
+      plan_conv(next);
     } else {
       next.step.run = planned.in2 < 0
                           ? kernels_.step(op, planned.signed1, planned.tau)
@@ -59,33 +89,22 @@ MapRunner<T>::MapRunner(const SpatialPlan& plan, bool ntk, std::string_view isa)
     }
     steps_.push_back(next);
   }
-  const auto lanes = static_cast<std::size_t>(plan.largest_map());
-  const std::size_t arrays = map_arrays(plan.program());
-  memory_ = cpu::aligned_array<T>(arrays * lanes);
-  std::fill_n(memory_.get(), arrays * lanes, T(0));
-  for (int slot = 0; slot < plan.program().slots; ++slot) {
-    s_.push_back(memory_.get() + 2 * static_cast<std::size_t>(slot) * lanes);
-    tau_.push_back(s_.back() + lanes);
+  const std::int64_t lanes = plan.largest_map();
+  const auto numbers = static_cast<std::size_t>(scratch_numbers(plan));
+  memory_ = cpu::aligned_array<T>(numbers);
+  std::fill_n(memory_.get(), numbers, T(0));
+  T* next = memory_.get();
+  for (int slot = 0; slot < plan.program().slots; ++slot, next += 2 * lanes) {
+    s_.push_back(next);
+    tau_.push_back(next + lanes);
   }
-}
-
-template <class T>
-ConvNumbers<T> conv_numbers(const PlannedStep& step) {
-  const Op& op = *step.op;
-  const double taps = 1.0 * op.window.size[0] * op.window.size[1];
-  ConvNumbers<T> numbers{static_cast<T>(op.params[0] / std::sqrt(taps)),
-                         static_cast<T>(op.params[1]), 0, 0};
-  if (step.tau == TauMode::Start || step.tau == TauMode::Add) {
-    const double ratio = op.params[0] > 0 ? op.params[2] / op.params[0] : 0;
-    numbers.own_ratio = static_cast<T>(ratio * ratio);
-    numbers.own_bias = static_cast<T>(op.params[3]);
-  }
-  return numbers;
+  K_ = next + cpu::kConvMargin;
+  T_sum_ = K_ + lanes + 2 * cpu::kConvMargin;
 }
 
 template <class T>
 std::int64_t MapRunner<T>::scratch_bytes(const SpatialPlan& plan) {
-  return static_cast<std::int64_t>(map_arrays(plan.program()) * sizeof(T)) * plan.largest_map();
+  return scratch_numbers(plan) * static_cast<std::int64_t>(sizeof(T));
 }
 
 template <class T>
@@ -95,8 +114,8 @@ void MapRunner<T>::run(const OffsetLayout& layout, const T* left, const T* right
   if (copies == 0) return;
   const bool same_position = same && layout.offset == Offset{0, 0};
   const Value& input = plan_.program().values[0];
-  const std::int64_t lanes = layout.shape[0].lanes;
-  kernels_.pixels(left, right, input.width, lanes, lanes, s_[static_cast<std::size_t>(input.slot)]);
+  kernels_.pixels(left + layout.left[0], right + layout.right[0], input.width, layout.stride[0],
+                  layout.shape[0].lanes, s_[static_cast<std::size_t>(input.slot)]);
   for (MapStep& step : steps_) {
     const Op& op = *step.plan.op;
     if (step.conv != nullptr) {
@@ -118,12 +137,29 @@ void MapRunner<T>::run(const OffsetLayout& layout, const T* left, const T* right
     }
     const std::size_t first = plan_.first_column(step.plan.index);
     if (first < layout.column.size()) {
-      const std::int64_t start = layout.column[first] + step.plan.first_column * n;
-      step.step.left = {left + start, step.plan.column_step * n};
-      step.step.right = {right + start, step.plan.column_step * n};
+      const std::int64_t stride = layout.stride[static_cast<std::size_t>(op.out)];
+      const std::int64_t start = step.plan.first_column * stride;
+      step.step.left = {left + layout.left[first] + start, step.plan.column_step * stride};
+      step.step.right = {right + layout.right[first] + start, step.plan.column_step * stride};
     }
     step.step.run(step.step, {0, 0, static_cast<int>(n), s_.data(), tau_.data()});
   }
+}
+
+template <class T>
+void MapRunner<T>::plan_conv(MapStep& step) {
+  const Op& op = *step.plan.op;
+  const Grid& grid = plan_.program().values[static_cast<std::size_t>(op.in)].grid;
+  const WindowAxis rows(op.window, 0, grid.height), cols(op.window, 1, grid.width);
+  cpu::ConvMap<T>& map = step.map;
+  step.before = {rows.before, cols.before};
+  map.taps_y = rows.size;
+  map.taps_x = cols.size;
+  map.stride_y = rows.stride;
+  map.stride_x = cols.stride;
+  const OwnPart own = own_part(step.plan);
+  map.own_ratio = static_cast<T>(own.ratio);
+  map.own_bias = static_cast<T>(own.bias);
 }
 
 template <class T>
@@ -132,46 +168,49 @@ void MapRunner<T>::convolve(const MapStep& step, const OffsetLayout& layout, con
   const Op& op = *step.plan.op;
   const MapShape& in = layout.shape[static_cast<std::size_t>(op.in)];
   const MapShape& out = layout.shape[static_cast<std::size_t>(op.out)];
-  const Grid& grid = plan_.program().values[static_cast<std::size_t>(op.in)].grid;
-  const WindowAxis rows(op.window, 0, grid.height), cols(op.window, 1, grid.width);
   const auto border = plan_.border();
   const std::size_t first = plan_.first_column(step.plan.index);
-  const auto column = [&](const T* side, std::size_t k) { return side + layout.column[first + k]; };
+  const auto left_column = [&](std::size_t k) { return left + layout.left[first + k]; };
+  const auto right_column = [&](std::size_t k) { return right + layout.right[first + k]; };
   const auto in_slot = static_cast<std::size_t>(step.plan.in),
              out_slot = static_cast<std::size_t>(step.plan.out);
-  cpu::ConvMap<T> map{};
+  cpu::ConvMap<T> map = step.map;
   map.s = s_[in_slot];
   map.tau = tau_[in_slot];
   map.s_out = s_[out_slot];
   map.tau_out = tau_[out_slot];
-  map.left = column(left, 0);
-  map.right = column(right, 0);
-  map.inverse_left = column(left, 1);
-  map.inverse_right = column(right, 1);
-  map.first_in = (border[0] - rows.before) * in.pitch + border[1] - cols.before;
+  map.left = left_column(0);
+  map.right = right_column(0);
+  map.inverse_left = left_column(1);
+  map.inverse_right = right_column(1);
+  map.K = K_;
+  map.T_sum = T_sum_;
+  map.lanes_in = in.lanes;
+  map.first_in = (border[0] - step.before[0]) * in.pitch + border[1] - step.before[1];
   map.first_out = border[0] * out.pitch + border[1];
   map.pitch_in = in.pitch;
   map.pitch_out = out.pitch;
   map.rows = out.axis[0].size;
   map.cols = out.axis[1].size;
-  map.taps_y = rows.size;
-  map.taps_x = cols.size;
-  map.stride_y = rows.stride;
-  map.stride_x = cols.stride;
-  map.numbers = conv_numbers<T>(step.plan);
+  map.bias_left = *left_column(2);
+  map.bias_right = *right_column(2);
   // Lanes that are not written hold what another layer left there, which may be no legal number
   // here. All that matters is that it is one: the roots of these lanes are zero.
   const auto clear = [&](std::int64_t from, std::int64_t to) {
     std::fill(map.s_out + from, map.s_out + to, T(0));
     std::fill(map.tau_out + from, map.tau_out + to, T(0));
   };
-  if (rows.stride == 1 && cols.stride == 1 && in.pitch == out.pitch) {
+  if (map.stride_y == 1 && map.stride_x == 1 && in.pitch == out.pitch) {
     // All rows as one, with the border in between.
     map.cols += static_cast<int>((map.rows - 1) * out.pitch);
     map.rows = 1;
-    clear(0, map.first_out);
-    clear(map.first_out + map.cols, out.lanes);
+    map.lead = static_cast<int>(map.first_out % cpu::kLaneMultiple);
+    const std::int64_t start = map.first_out - map.lead;
+    map.padded = static_cast<int>(cpu::padded_lanes(map.lead + map.cols));
+    clear(0, start);
+    clear(start + map.padded, out.lanes);
   } else {
+    map.padded = map.cols;
     clear(0, out.lanes);
   }
   step.conv(map);
@@ -207,19 +246,17 @@ void MapRunner<T>::read_out(const MapStep& step, const OffsetLayout& layout, con
   const Op& op = *step.plan.op;
   if (op.kind == OpKind::Flatten && layout.offset != Offset{0, 0}) return;
   const auto in = static_cast<std::size_t>(op.in), slot = static_cast<std::size_t>(step.plan.in);
-  const std::int64_t start = layout.column[plan_.first_column(step.plan.index)];
+  const std::size_t column = plan_.first_column(step.plan.index);
   Readout sum;
-  kernels_.total(left + start, right + start, s_[slot], step.plan.signed1,
-                 step.plan.tau == TauMode::None ? nullptr : tau_[slot], layout.shape[in].lanes,
-                 &sum.nngp, &sum.ntk);
+  kernels_.total(left + layout.left[column], right + layout.right[column], s_[slot],
+                 step.plan.signed1, step.plan.tau == TauMode::None ? nullptr : tau_[slot],
+                 layout.shape[in].lanes, &sum.nngp, &sum.ntk);
   const auto positions = static_cast<double>(plan_.program().values[in].grid.count());
   const double weight = copies * (op.kind == OpKind::Flatten ? 1 / positions : op.params[0]);
   readouts[step.readout].nngp += weight * sum.nngp;
   readouts[step.readout].ntk += weight * sum.ntk;
 }
 
-template ConvNumbers<float> conv_numbers(const PlannedStep&);
-template ConvNumbers<double> conv_numbers(const PlannedStep&);
 template class MapRunner<float>;
 template class MapRunner<double>;
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "cpu/map_kernels.hpp"
 #include "error.hpp"
 #include "program/row_steps.hpp"
 #include "program/spatial_window.hpp"
@@ -11,8 +12,6 @@ namespace ntkfast::spatial {
 namespace {
 
 int positions(const Grid& grid, std::size_t axis) { return axis == 0 ? grid.height : grid.width; }
-
-constexpr std::int64_t kLaneMultiple = 16;  // so that every map starts a cache line
 
 }  // namespace
 
@@ -92,12 +91,15 @@ void SpatialPlan::find_columns() {
     const Op& op = program_.ops[index];
     first_column_.push_back(columns_.size());
     if (op.kind == OpKind::Output || !on_maps(op)) continue;
-    if (op.kind == OpKind::Conv) columns_.push_back({index, 0, op.in, Edge::Zero});
     if (is_readout(op)) columns_.push_back({index, 0, op.in, Edge::Border});
-    const int count = op.kind == OpKind::Conv ? kConvColumns - 1 : column_count(op);
-    for (int k = 0; k < count; ++k) {
-      const int first = op.kind == OpKind::Conv ? 1 : 0;
-      columns_.push_back({index, first + k, op.out, Edge::Nearest});
+    if (op.kind == OpKind::Conv) {
+      columns_.push_back({index, 0, op.in, Edge::Zero});
+      columns_.push_back({index, 1, op.out, Edge::Nearest});
+      columns_.push_back({index, 2, kOneNumber, Edge::Nearest});
+      continue;
+    }
+    for (int k = 0; k < column_count(op); ++k) {
+      columns_.push_back({index, k, op.out, Edge::Nearest});
     }
   }
 }
@@ -114,8 +116,9 @@ void SpatialPlan::find_offsets() {
     return;
   }
   const int low_y = circular_ ? 0 : 1 - end_.height, low_x = circular_ ? 0 : 1 - end_.width;
-  for (int y = low_y; y < end_.height; ++y) {
-    for (int x = low_x; x < end_.width; ++x) offsets_.push_back({y, x});
+  // Those that share their windows (OffsetLayout) one after the other.
+  for (int x = low_x; x < end_.width; ++x) {
+    for (int y = low_y; y < end_.height; ++y) offsets_.push_back({y, x});
   }
 }
 
@@ -145,8 +148,7 @@ MapShape SpatialPlan::shape(int index, const Offset& offset) const {
     with_border[axis] = range.size + 2 * border_[axis];
   }
   shape.pitch = with_border[1];
-  const std::int64_t lanes = with_border[0] * with_border[1];
-  shape.lanes = (lanes + kLaneMultiple - 1) / kLaneMultiple * kLaneMultiple;
+  shape.lanes = cpu::padded_lanes(with_border[0] * with_border[1]);
   return shape;
 }
 

@@ -30,11 +30,13 @@ enum class Edge : std::uint8_t {
 struct ColumnPlan {
   std::size_t op;  // that reads it; the input has kInputColumns
   int k;
-  int value;  // whose positions they are
+  int value;  // whose positions they are, or kOneNumber
   Edge edge;
 };
-// Columns of a convolution: the root of its input, and the inverse of that of its output.
-inline constexpr int kConvColumns = 2;
+// Columns of a convolution (cpu::ConvMap): the root of its input, the inverse of that of its
+// output, and b_std, all in a unit of the image. The last is one number.
+inline constexpr int kConvColumns = 3;
+inline constexpr int kOneNumber = -1;
 inline constexpr std::size_t kInputColumns = static_cast<std::size_t>(-1);
 
 // One axis of the map of a value at one offset.
