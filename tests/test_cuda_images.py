@@ -25,7 +25,13 @@ NETWORKS = {
     "circular": [_conv("CIRCULAR"), nk.Relu(), _conv("CIRCULAR"), nk.Relu()],
     "valid": [_conv("VALID"), nk.Erf(), _conv("VALID"), nk.Relu()],
     "strided": [_conv(strides=(2, 2)), nk.Relu(), *BLOCK],
-    "residual": [*BLOCK, nk.parallel([*BLOCK, _conv()], _conv()), nk.FanInSum(), nk.Relu()],
+    "residual": [
+        *BLOCK,
+        nk.FanOut(2),
+        nk.parallel([*BLOCK, _conv()], _conv()),
+        nk.FanInSum(),
+        nk.Relu(),
+    ],
     "norm": [_conv(), nk.LayerNorm(), nk.Gelu(), nk.Dropout(0.8)],
 }
 

@@ -138,6 +138,21 @@ TEST_CASE("threads of a group wait for each other") {
   check<double>("strided", {4, 6}, 2, true, 8);
 }
 
+TEST_CASE("layers that no device knows are refused by name") {
+  Program program = image_case::network("plain", {4, 4}, 1, true);
+  for (auto& op : program.ops) {
+    if (op.kind == ntkfast::OpKind::Activation) op.kind = ntkfast::OpKind::Dense;
+  }
+  const SpatialPlan plan(program);
+  try {
+    (void)flatten_images<float>(plan, true);
+    FAIL("an unknown layer was taken");
+  } catch (const ntkfast::ArchitectureError& error) {
+    CHECK(std::string(error.what()).find("ABRelu (layer 2)") != std::string::npos);
+    CHECK(std::string(error.what()).find("CPU only") != std::string::npos);
+  }
+}
+
 TEST_CASE("more readouts than a thread keeps are refused") {
   image_case::ProgramBuilder builder;
   const int value = image_case::block(builder, builder.image(4, 4, 1), image_case::kSame);

@@ -12,6 +12,23 @@ namespace {
 
 std::size_t at(int value) { return static_cast<std::size_t>(value); }
 
+// Whether ImageMaps knows the layer.
+bool is_known(OpKind kind) {
+  switch (kind) {
+    case OpKind::Activation:
+    case OpKind::HermiteSeries:
+    case OpKind::Sum:
+    case OpKind::Product:
+    case OpKind::Dropout:
+    case OpKind::Conv:
+    case OpKind::Flatten:
+    case OpKind::GlobalPool:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -53,6 +70,11 @@ ImageProgram<T> flatten_images(const spatial::SpatialPlan& plan, bool ntk) {
   for (const PlannedStep& step : plan.steps(ntk)) {
     const Op& op = *step.op;
     if (op.kind == OpKind::Output || !plan.on_maps(op)) continue;
+    if (!is_known(op.kind)) {
+      throw ArchitectureError(program.values[at(op.out)].produced +
+                              " between layers with positions is computed on the CPU only: pass "
+                              "device=\"cpu\"");
+    }
     ImageOp<T> next{};
     next.op = flat_op(step);
     next.op.column = step.first_column;

@@ -70,7 +70,8 @@ struct ImageProgram {
   ImageView<T> view() const;
 };
 
-// Throws ArchitectureError for more than kMaxReadouts readouts.
+// Throws ArchitectureError for more than kMaxReadouts readouts, and for layers that no device
+// knows.
 template <class T>
 ImageProgram<T> flatten_images(const spatial::SpatialPlan& plan, bool ntk);
 
