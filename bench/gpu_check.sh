@@ -5,8 +5,9 @@
 #   bash bench/gpu_check.sh [FOLDER]      results: FOLDER, $OUT, or bench/results/gpu
 #
 # Written there: report.md with the verdict, steps.tsv, gpu_gram.json, gpu_products.json,
-# gpu_tangent.json, gpu_solves.json, gpu_contenders.json, environment.txt and logs.txt. Exit status: 0 all well; 1 something failed;
-# 2 no GPU, nothing was tried; 3 nothing failed, but something was not available here.
+# gpu_tangent.json, gpu_images.json, gpu_solves.json, gpu_contenders.json, environment.txt and
+# logs.txt. Exit status: 0 all well; 1 something failed; 2 no GPU, nothing was tried; 3 nothing
+# failed, but something was not available here.
 #
 # Needs nvcc, a C++ compiler and python3. Python packages come from the environment, from wheels in
 # .whl/ or $NTKFAST_WHEELS, or from an index, whichever is there; bench/README.md lists them. PyTorch,
@@ -281,6 +282,11 @@ contractions() {
   cd "$work" && "$python" "$root/bench/gpu_tangent.py" --json "$out/gpu_tangent.json"
 }
 
+images() {
+  built || return "$not_available"
+  cd "$work" && "$python" "$root/bench/gpu_images.py" --json "$out/gpu_images.json" --seconds 40
+}
+
 solves() {
   built || return "$not_available"
   have cupy || { echo "no CuPy here: nothing is solved on the device"; return "$not_available"; }
@@ -311,7 +317,7 @@ cpp_tests() {
 }
 
 export -f have packages plain_blas install_package build_by_hand build built registers smoke gpu_tests \
-  small_job sanitizer benchmark products contractions solves contenders cpp_tests
+  small_job sanitizer benchmark products contractions images solves contenders cpp_tests
 export root out work site python architecture wheels not_available
 
 step packages 100 packages
@@ -322,6 +328,7 @@ step "Gram matrices" 100 benchmark
 step "solves and products" 100 solves
 step "ways of multiplying" 60 products
 step "tangent kernels" 40 contractions
+step images 70 images
 step contenders 75 contenders
 step memcheck 60 sanitizer memcheck
 step racecheck 60 sanitizer racecheck

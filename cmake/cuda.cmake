@@ -53,7 +53,8 @@ function(ntkfast_add_cuda_objects)
   set(folder "${PROJECT_SOURCE_DIR}/src/cuda")
   file(GLOB kernels CONFIGURE_DEPENDS "${folder}/*.cu")
   # Plain C++ on top of the CUDA runtime: tests compile it without CUDA too.
-  set(host "${folder}/gram.cpp" "${folder}/gram_product.cpp" "${folder}/contraction.cpp")
+  set(host "${folder}/gram.cpp" "${folder}/gram_product.cpp" "${folder}/contraction.cpp"
+    "${folder}/images.cpp")
   set_source_files_properties(${host} PROPERTIES LANGUAGE CUDA)
   add_library(ntkfast_cuda OBJECT ${kernels} ${host})
   ntkfast_cuda_options(ntkfast_cuda)

@@ -18,9 +18,8 @@ from ntkfast import cuda
 
 BENCH = Path(__file__).parents[1] / "bench"
 STEPS = ["packages", "build", "smoke", "tests on the device", "Gram matrices"]
-STEPS += ["solves and products", "ways of multiplying", "tangent kernels", "contenders"]
-STEPS += ["memcheck", "racecheck"]
-STEPS += ["registers", "C++ tests"]
+STEPS += ["solves and products", "ways of multiplying", "tangent kernels", "images", "contenders"]
+STEPS += ["memcheck", "racecheck", "registers", "C++ tests"]
 
 
 def _module(name: str) -> ModuleType:
@@ -65,13 +64,22 @@ CONTENDERS = {
 }
 
 
+IMAGES = {
+    "cases": [
+        {"what": "rate", "depth": 10, "readout": "pool", "dtype": "float32"}
+        | {"result": {"pairs_per_second": 40_000.0, "projected_hours_of_CIFAR_10": 12.2}}
+    ]
+}
+
+
 def _folder(path: Path, statuses: dict[str, str] | None = None, **changed: Any) -> Path:
     """Write the results of a run: all well but for what is changed."""
     statuses = dict.fromkeys(STEPS, "0") | (statuses or {})
     lines = [f"{name}\t{status}\t12" for name, status in statuses.items()]
     (path / "steps.tsv").write_text("\n".join(lines) + "\n")
     (path / "environment.txt").write_text("- date: never\n")
-    whole = {"gpu_gram": GRAM, "gpu_solves": SOLVES, "gpu_contenders": CONTENDERS} | changed
+    whole = {"gpu_gram": GRAM, "gpu_solves": SOLVES, "gpu_contenders": CONTENDERS}
+    whole |= {"gpu_images": IMAGES} | changed
     for name, content in whole.items():
         if content is not None:
             text = content if isinstance(content, str) else json.dumps(content)
@@ -103,6 +111,7 @@ def test_a_complete_run_passes_and_shows_its_figures(tmp_path: Path) -> None:
         ({}, {"gpu_gram": '{"cases": ['}, 3, "not seen: both kernels"),
         ({}, {"gpu_gram": "[]"}, 3, "not seen: both kernels"),
         ({}, {"gpu_solves": {"cases": []}}, 3, "not seen: product without.*fit of n"),
+        ({}, {"gpu_images": None}, 3, "not seen: pairs of images"),
         ({"GPU": "none"}, {}, 2, "NO GPU: 12. Nothing here was seen on a device"),
     ],
 )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from . import _core, _memory
 from ._arrays import Prepared
 from ._device import kernels_on, resolve_devices
-from ._gram import Kernels, refuse_device, translated, workspace_bytes
+from ._gram import Kernels, translated, workspace_bytes
 from ._resolution import program_for
 from ._text import one_line
 from ._threads import resolve_threads
@@ -197,7 +197,6 @@ class NetworkBlocks(Blocks):
         self._precision = resolve_precision(precision)
         self.images = data.x.ndim > 2
         self.devices = resolve_devices(device, data.device)
-        refuse_device(data, self.devices)
         self.x, self.z, self.nngp, self.ntk = data.x, data.z, nngp, ntk
         self.wrap = data.wrap
         for name, array in (("X", data.x), ("Z", data.z)):  # now, not when its block comes

@@ -134,6 +134,17 @@ def device_job(
     isa: str,
     kind: int = 0,
 ) -> object: ...
+def image_job(
+    program: Program,
+    x: NDArray[Any],
+    z: NDArray[Any] | None,
+    nngp: bool,
+    ntk: bool,
+    threads: int,
+    isa: str,
+    reuse_memory: bool,
+) -> tuple[object, list[NDArray[Any] | None], list[NDArray[Any] | None]]: ...
+def image_job_bytes(program: Program, n: int, m: int, itemsize: int) -> int: ...
 def device_job_bytes(program: Program, n: int, m: int, d: int, itemsize: int) -> int: ...
 def diag(
     program: Program, x: NDArray[Any], nngp: bool, ntk: bool, threads: int = 1, isa: str = ""

@@ -33,6 +33,9 @@ def gram(
     block_edge: int,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[Any], list[Any]]: ...
+def images(
+    job: object, devices: list[int], progress: Callable[[int, int], None] | None
+) -> None: ...
 
 class Operator:
     def __init__(self, job: object, ntk: bool, devices: list[int], block_edge: int) -> None: ...

@@ -180,8 +180,13 @@ def kernels_on(
     block_edge: int = 0,
     precision: str | None = None,
 ) -> tuple[list[Any], list[Any]]:
-    """Return K and T of every output, in the memory that the data came from."""
+    """Return K and T of every output, in the memory that the data came from.
+
+    Those of images are in host memory: the layers behind a readout are computed there.
+    """
     devices = (index,) if isinstance(index, int) else index
+    if data.x.ndim == 4:
+        return _kernels_of_images(devices, program, data, nngp, ntk, threads, isa, progress)
     job = _job(program, data, ntk, threads, isa, precision)
     on_host = data.device is None
     device = devices[0] if len(devices) == 1 else list(devices)
@@ -213,6 +218,26 @@ def contract_on(
         )
     axes = {"full": (0, 2, 1, 3), "trace": (0, 1), "diagonal": (1, 2, 0)}
     return np.transpose(found, axes[mode])
+
+
+def _kernels_of_images(
+    devices: tuple[int, ...],
+    program: _core.Program,
+    data: Prepared,
+    nngp: bool,
+    ntk: bool,
+    threads: int,
+    isa: str,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[list[Any], list[Any]]:
+    from . import _core
+    from .config import config
+
+    reuse = config.reuse_memory
+    job, K, T = _core.image_job(program, data.x, data.z, nngp, ntk, threads, isa, reuse)
+    with _translated(_text(devices), "compute in float32, or on the CPU"):
+        _extension().images(job, list(devices), progress)
+    return K, T
 
 
 class DeviceOperator:

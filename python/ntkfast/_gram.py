@@ -17,7 +17,7 @@ from ._text import one_line
 from ._threads import resolve_threads
 from ._validate import choice, got, require_finite
 from .config import config, resolve_isa, resolve_precision
-from .errors import ArchitectureError, DeviceError, KernelOverflowError
+from .errors import ArchitectureError, KernelOverflowError
 from .layers.spatial import positions
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ __all__ = [
     "grams",
     "kernels_of",
     "prepared",
-    "refuse_device",
     "translated",
     "workspace_bytes",
 ]
@@ -166,7 +165,6 @@ def grams(
     precision = resolve_precision(precision)
     data = prepared(nets, X, Z)
     index = resolve_devices(device, data.device)
-    refuse_device(data, index)
     if resident and index is not None:
         data = data._replace(wrap=partial(to_cupy, index[0]), device=index[0])
     if not nets:
@@ -210,12 +208,6 @@ def _seconds(nets: Sequence[Network], data: Prepared, **options: Any) -> float |
     return long_seconds(NetworkBlocks(nets[0], data, **options))
 
 
-def refuse_device(data: Prepared, devices: tuple[int, ...] | None) -> None:
-    """Raise DeviceError where images are to be computed on a CUDA device."""
-    if data.x.ndim > 2 and devices is not None:
-        raise DeviceError('kernels of images are computed on the CPU only: pass device="cpu"')
-
-
 def prepared(nets: Sequence[Network], X: Any, Z: Any) -> Prepared:
     """Check samples and convert them for the core."""
     data = prepare(X, Z, positions=positions([net.layers for net in nets]))
@@ -243,7 +235,7 @@ def _require_memory(
     images = data.x.ndim == 4
     workspace = workspace_bytes(program, n, other, d, itemsize, threads, images, on_cpu)
     _memory.require(
-        outputs * n * m * itemsize if data.device is None else 0,
+        outputs * n * m * itemsize if data.device is None or data.x.ndim == 4 else 0,
         workspace,
         f"{outputs} kernel{'s' * (outputs > 1)} of shape ({n}, {m}) in {data.x.dtype}",
     )
@@ -260,6 +252,8 @@ def workspace_bytes(
     on_cpu: bool,
 ) -> int:
     """Return the bytes of host memory beside inputs and results; m None: a symmetric Gram."""
+    if images and not on_cpu:
+        return _core.image_job_bytes(program, n, n if m is None else m, itemsize)
     if images:
         return _core.spatial_cost(program, n, n if m is None else m, itemsize, threads)[2]
     if on_cpu:

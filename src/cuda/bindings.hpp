@@ -5,4 +5,5 @@
 
 void register_contraction(pybind11::module_& module);
 void register_gram(pybind11::module_& module);
+void register_images(pybind11::module_& module);
 void register_product(pybind11::module_& module);

@@ -34,6 +34,7 @@ PYBIND11_MODULE(_cuda, m) {
         py::arg("copy"), py::arg("repeats"), NoGil());
   register_contraction(m);
   register_gram(m);
+  register_images(m);
   register_product(m);
   m.attr("architectures") = NTKFAST_CUDA_ARCHITECTURES;
 }

@@ -39,4 +39,9 @@ inline constexpr int kStreams = 2;
 // Memory that is left alone: the runtime keeps the stacks of all threads in it, and its own things.
 inline constexpr std::int64_t kReservedBytes = std::int64_t{256} << 20;
 
+// Images: threads of a group, which share the maps of one pair, and groups that should fit on a
+// multiprocessor. A thread has 8 numbers of a 32 x 32 map. A network without branches keeps two
+// values alive, 16 KB of float or 32 KB of double per group.
+inline constexpr int kMapThreads = 128, kMapGroups = 4;
+
 }  // namespace ntkfast::cuda

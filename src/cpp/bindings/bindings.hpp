@@ -10,5 +10,6 @@ void register_gram(pybind11::module_& module);
 void register_product(pybind11::module_& module);
 void register_tangent(pybind11::module_& module);
 void register_device(pybind11::module_& module);
+void register_images(pybind11::module_& module);
 void register_operator(pybind11::module_& module);
 void register_info(pybind11::module_& module);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "device/gram_job.hpp"
+#include "device/image_job.hpp"
 
 namespace ntkfast::device {
 
@@ -25,6 +26,22 @@ template <class T>
 const HostJob<T>* job_in_capsule(const pybind11::capsule& capsule) {
   if (!PyCapsule_IsValid(capsule.ptr(), job_capsule_name<T>())) return nullptr;
   return static_cast<const HostJob<T>*>(PyCapsule_GetPointer(capsule.ptr(), job_capsule_name<T>()));
+}
+
+template <class T>
+const char* image_capsule_name() {
+  static const std::string name = "ntkfast.device.HostImages:" + std::to_string(sizeof(T)) + ":" +
+                                  std::to_string(sizeof(HostImages<T>)) + ":" +
+                                  std::to_string(sizeof(ImageOp<T>)) + ":" +
+                                  std::to_string(sizeof(ImageSums));
+  return name.c_str();
+}
+
+template <class T>
+const HostImages<T>* images_in_capsule(const pybind11::capsule& capsule) {
+  if (!PyCapsule_IsValid(capsule.ptr(), image_capsule_name<T>())) return nullptr;
+  return static_cast<const HostImages<T>*>(
+      PyCapsule_GetPointer(capsule.ptr(), image_capsule_name<T>()));
 }
 
 }  // namespace ntkfast::device

@@ -11,5 +11,6 @@ PYBIND11_MODULE(_core, module) {
   register_product(module);
   register_tangent(module);
   register_device(module);
+  register_images(module);
   register_info(module);
 }

@@ -4,7 +4,6 @@
 
 #include "error.hpp"
 #include "program/row_tables.hpp"
-#include "program/step_plan.hpp"
 
 namespace ntkfast::device {
 namespace {
@@ -31,6 +30,22 @@ Chain chain_of(const std::vector<FlatOp>& ops) {
 
 }  // namespace
 
+FlatOp flat_op(const PlannedStep& step) {
+  FlatOp next{};
+  next.kind = step.op->kind;
+  next.activation = step.op->activation;
+  next.tau = step.tau;
+  next.signed1 = step.signed1;
+  next.signed2 = step.signed2;
+  next.bias = column_count(*step.op) > 0;
+  next.in = step.in;
+  next.in2 = step.in2;
+  next.out = step.out;
+  next.even = step.even;
+  next.odd = step.odd;
+  return next;
+}
+
 template <class T>
 FlatProgram<T> flatten(const Program& program, bool ntk) {
   if (program.slots > kMaxSlots) {
@@ -50,18 +65,7 @@ FlatProgram<T> flatten(const Program& program, bool ntk) {
   }
   for (const PlannedStep& step : plan_steps(program, ntk)) {
     const Op& op = *step.op;
-    FlatOp next{};
-    next.kind = op.kind;
-    next.activation = op.activation;
-    next.tau = step.tau;
-    next.signed1 = step.signed1;
-    next.signed2 = step.signed2;
-    next.bias = column_count(op) > 0;
-    next.in = step.in;
-    next.in2 = step.in2;
-    next.out = step.out;
-    next.even = step.even;
-    next.odd = step.odd;
+    FlatOp next = flat_op(step);
     next.column = op.kind == OpKind::Output ? columns + 3 * op.out
                                             : first_column[step.index] + step.first_column;
     next.column_step = op.kind == OpKind::Output ? 1 : step.column_step;

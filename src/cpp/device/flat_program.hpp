@@ -9,6 +9,7 @@
 #include "program/op.hpp"
 #include "program/pair_table.hpp"
 #include "program/program.hpp"
+#include "program/step_plan.hpp"
 
 namespace ntkfast::device {
 
@@ -64,6 +65,9 @@ struct FlatProgram {
   int columns = 0;  // of a row table
   Chain chain = Chain::None;
 };
+
+// What a step does to a pair; columns and constants are left to the caller.
+FlatOp flat_op(const PlannedStep& step);
 
 // `ntk` says whether T is wanted at all. Throws ArchitectureError for more than kMaxSlots slots.
 // The tables of `program` must outlive the result.

@@ -204,8 +204,8 @@ NTKFAST_DEVICE PairState<T> step_pair(const FlatOp& op, const PairRows<T>& rows,
       return dropout_pair(op, rows, a);
     case OpKind::LayerNorm:
     case OpKind::Output:
-    case OpKind::Conv:  // of positions, which no device knows yet
-    case OpKind::Pool:
+    case OpKind::Conv:  // of positions: image_maps.hpp
+    case OpKind::Pool:  // of positions, which no device knows yet
     case OpKind::Flatten:
     case OpKind::GlobalPool:
       break;

@@ -8,9 +8,9 @@
 
 #include "backend/parallel.hpp"
 #include "error.hpp"
-#include "spatial/head.hpp"
 #include "spatial/image_columns.hpp"
 #include "spatial/map_runner.hpp"
+#include "spatial/pair_sink.hpp"
 
 namespace ntkfast::spatial {
 namespace {
@@ -141,101 +141,56 @@ class TileSide {
   cpu::AlignedArray<T> copies_;
 };
 
-struct Tile {
-  std::int64_t i0, rows, j0, cols;
-};
+using Sums = std::vector<Readout>;  // readouts of every pair of a tile
 
+// What all tiles of a plan share, with one runner of maps per thread.
 template <class T>
-class Engine {
+class TileRunner {
  public:
-  Engine(const Program& program, const std::vector<cpu::GramOutput<T>>& outputs,
-         const cpu::GramOptions& options)
-      : plan_(program),
-        stored_(plan_),
-        pairs_(plan_, Sweep::Of::Pairs),
-        own_(plan_, Sweep::Of::Itself),
-        ntk_(std::any_of(outputs.begin(), outputs.end(),
-                         [](const auto& out) { return out.ntk != nullptr; })),
-        head_(plan_, ntk_, options.isa),
-        outputs_(outputs),
+  TileRunner(const SpatialPlan& plan, bool ntk, const cpu::GramOptions& options)
+      : plan_(plan),
+        stored_(plan),
+        pairs_(plan, Sweep::Of::Pairs),
+        own_(plan, Sweep::Of::Itself),
         options_(options),
-        readouts_(static_cast<std::size_t>(readout_count(program))),
-        threads_(std::max(1, options.threads)),
-        kernels_(cpu::map_kernels<T>(options.isa)) {
-    for (int t = 0; t < threads_; ++t) {
-      runners_.push_back(std::make_unique<MapRunner<T>>(plan_, ntk_, options.isa));
+        kernels_(cpu::map_kernels<T>(options.isa)),
+        readouts_(static_cast<std::size_t>(readout_count(plan.program()))) {
+    for (int t = 0; t < std::max(1, options.threads); ++t) {
+      runners_.push_back(std::make_unique<MapRunner<T>>(plan, ntk, options.isa));
     }
   }
 
-  void gram(const T* x, std::int64_t n, const T* z, std::int64_t m);
-  void diagonal(const T* x, std::int64_t n);
+  int threads() const { return static_cast<int>(runners_.size()); }
+  const Sweep& pairs() const { return pairs_; }
+  std::size_t readouts() const { return readouts_; }
 
- private:
-  using Sums = std::vector<Readout>;  // readouts of every pair of a tile
-
-  std::vector<HeadRow> rows(const T* images, std::int64_t n, const char* argument);
-  Sums own_readouts(const T* images, std::int64_t n, const char* argument);
-  void run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bool symmetric,
-                 std::int64_t columns);
-  // A share of the offsets of a tile, number `group` of `groups`.
-  void run_tile(const Tile& tile, const Images<T>& x, const Images<T>& z, bool symmetric,
-                std::size_t group, std::size_t groups, Tasks& tasks, int worker, Sums& sums);
-  void finish(const Tile& tile, bool symmetric, const Sums& sums, std::int64_t columns);
-  void write(std::int64_t at, int output, const Readout& value);
-  // Pairs above the diagonal are mirrored.
-  static bool skipped(const Tile& tile, bool symmetric, std::int64_t i, std::int64_t j) {
-    return symmetric && tile.j0 + j > tile.i0 + i;
+  std::unique_ptr<Images<T>> images(const T* images, std::int64_t first, std::int64_t count,
+                                    const char* argument) const {
+    return std::make_unique<Images<T>>(plan_, stored_, own_, runners_, images, first, count,
+                                       argument, options_.monitor);
   }
 
-  SpatialPlan plan_;
+  // A share of the offsets of a tile, number `group` of `groups`.
+  void run(const Tile& tile, const Images<T>& x, const Images<T>& z, bool symmetric,
+           std::size_t group, std::size_t groups, Tasks& tasks, int worker, Sums& sums) const;
+  // One image with itself.
+  Sums run_own(const T* images, std::int64_t number, const char* argument, Tasks& tasks,
+               int worker) const;
+
+ private:
+  const SpatialPlan& plan_;
   StoredLayout stored_;
   Sweep pairs_, own_;
-  bool ntk_;
-  Head head_;
-  const std::vector<cpu::GramOutput<T>>& outputs_;
   const cpu::GramOptions& options_;
-  std::size_t readouts_;
-  int threads_;
   const cpu::MapKernels<T>& kernels_;
+  std::size_t readouts_;
   std::vector<std::unique_ptr<MapRunner<T>>> runners_;
-  std::vector<HeadRow> left_, right_;
 };
 
 template <class T>
-typename Engine<T>::Sums Engine<T>::own_readouts(const T* images, std::int64_t n,
-                                                 const char* argument) {
-  Sums sums(static_cast<std::size_t>(n) * readouts_);
-  Tasks tasks(n, threads_, options_.monitor);
-  const Value& input = plan_.program().values[0];
-  const std::int64_t size = input.grid.count() * input.width;
-  tasks.run([&](int worker, std::int64_t i) {
-    const Images<T> own(stored_,
-                        std::make_unique<ImageColumns<T>>(
-                            plan_, stored_, own_, *runners_[static_cast<std::size_t>(worker)],
-                            images + i * size, i, argument),
-                        i);
-    Sums readouts(readouts_);
-    run_tile({i, 1, i, 1}, own, own, true, 0, 1, tasks, worker, readouts);
-    std::copy(readouts.begin(), readouts.end(),
-              sums.begin() + i * static_cast<std::int64_t>(readouts_));
-  });
-  return sums;
-}
-
-template <class T>
-std::vector<HeadRow> Engine<T>::rows(const T* images, std::int64_t n, const char* argument) {
-  const Sums sums = own_readouts(images, n, argument);
-  std::vector<HeadRow> rows;
-  for (std::int64_t i = 0; i < n; ++i) {
-    rows.push_back(head_.row(sums.data() + static_cast<std::size_t>(i) * readouts_, i, argument));
-  }
-  return rows;
-}
-
-template <class T>
-void Engine<T>::run_tile(const Tile& tile, const Images<T>& x, const Images<T>& z, bool symmetric,
-                         std::size_t group, std::size_t groups, Tasks& tasks, int worker,
-                         Sums& sums) {
+void TileRunner<T>::run(const Tile& tile, const Images<T>& x, const Images<T>& z, bool symmetric,
+                        std::size_t group, std::size_t groups, Tasks& tasks, int worker,
+                        Sums& sums) const {
   TileSide<T> left(plan_, kernels_, x, tile.i0, tile.rows, true);
   TileSide<T> right(plan_, kernels_, z, tile.j0, tile.cols, false);
   MapRunner<T>& runner = *runners_[static_cast<std::size_t>(worker)];
@@ -252,7 +207,7 @@ void Engine<T>::run_tile(const Tile& tile, const Images<T>& x, const Images<T>& 
       right.move_to(layout);
       for (std::int64_t i = 0; i < tile.rows; ++i) {
         tasks.checkpoint(worker);
-        for (std::int64_t j = 0; j < tile.cols && !skipped(tile, symmetric, i, j); ++j) {
+        for (std::int64_t j = 0; j < tile.cols && !tile.skips(symmetric, i, j); ++j) {
           const bool same = symmetric && tile.i0 + i == tile.j0 + j;
           const std::int64_t pair = i * tile.cols + j;
           runner.run(pairs_, layout, left[i], right[j], same,
@@ -266,49 +221,53 @@ void Engine<T>::run_tile(const Tile& tile, const Images<T>& x, const Images<T>& 
 }
 
 template <class T>
-void Engine<T>::write(std::int64_t at, int output, const Readout& value) {
-  const auto& out = outputs_[static_cast<std::size_t>(output)];
-  if (out.nngp != nullptr) out.nngp[at] = static_cast<T>(value.nngp);
-  if (out.ntk != nullptr) out.ntk[at] = static_cast<T>(value.ntk);
+Sums TileRunner<T>::run_own(const T* images, std::int64_t number, const char* argument,
+                            Tasks& tasks, int worker) const {
+  const Value& input = plan_.program().values[0];
+  const std::int64_t size = input.grid.count() * input.width;
+  const Images<T> own(stored_,
+                      std::make_unique<ImageColumns<T>>(plan_, stored_, own_,
+                                                        *runners_[static_cast<std::size_t>(worker)],
+                                                        images + number * size, number, argument),
+                      number);
+  Sums sums(readouts_);
+  run({number, 1, number, 1}, own, own, true, 0, 1, tasks, worker, sums);
+  return sums;
 }
 
 template <class T>
-void Engine<T>::finish(const Tile& tile, bool symmetric, const Sums& sums, std::int64_t columns) {
-  std::vector<Readout> results(outputs_.size());
-  const bool rows = head_.needs_rows();
-  const auto& right = symmetric ? left_ : right_;
-  for (std::int64_t i = 0; i < tile.rows; ++i) {
-    for (std::int64_t j = 0; j < tile.cols && !skipped(tile, symmetric, i, j); ++j) {
-      const std::int64_t a = tile.i0 + i, b = tile.j0 + j;
-      head_.run(sums.data() + static_cast<std::size_t>(i * tile.cols + j) * readouts_,
-                rows ? &left_[static_cast<std::size_t>(a)] : nullptr,
-                rows ? &right[static_cast<std::size_t>(b)] : nullptr, symmetric && a == b,
-                results.data());
-      for (std::size_t k = 0; k < results.size(); ++k) {
-        if (!std::isfinite(static_cast<T>(results[k].nngp)) ||
-            !std::isfinite(static_cast<T>(results[k].ntk))) {
-          throw KernelOverflow("images " + std::to_string(a) + " and " + std::to_string(b) +
-                               " give a kernel value beyond the largest finite number of its "
-                               "dtype: scale the inputs down or use float64");
-        }
-        write(a * columns + b, static_cast<int>(k), results[k]);
-        if (symmetric && a != b) write(b * columns + a, static_cast<int>(k), results[k]);
-      }
-    }
-  }
-}
+class Engine {
+ public:
+  Engine(const Program& program, const std::vector<cpu::GramOutput<T>>& outputs,
+         const cpu::GramOptions& options)
+      : plan_(program),
+        ntk_(std::any_of(outputs.begin(), outputs.end(),
+                         [](const auto& out) { return out.ntk != nullptr; })),
+        runner_(plan_, ntk_, options),
+        sink_(plan_, ntk_, options.isa, outputs),
+        options_(options) {}
+
+  void gram(const T* x, std::int64_t n, const T* z, std::int64_t m);
+  void diagonal(const T* x, std::int64_t n);
+
+ private:
+  void run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bool symmetric,
+                 std::int64_t columns);
+
+  SpatialPlan plan_;
+  bool ntk_;
+  TileRunner<T> runner_;
+  PairSink<T> sink_;
+  const cpu::GramOptions& options_;
+};
 
 template <class T>
 void Engine<T>::gram(const T* x, std::int64_t n, const T* z, std::int64_t m) {
   const bool symmetric = z == nullptr;
-  if (head_.needs_rows()) {
-    left_ = rows(x, n, "X");
-    if (!symmetric) right_ = rows(z, m, "Z");
-  }
+  sink_.take_rows(x, n, z, m, options_);
   const std::int64_t slab = slab_images<T>(plan_);
   const auto columns = [&](const T* images, std::int64_t i, std::int64_t count, const char* name) {
-    return std::make_unique<Images<T>>(plan_, stored_, own_, runners_, images, i,
-                                       std::min(slab, count - i), name, options_.monitor);
+    return runner_.images(images, i, std::min(slab, count - i), name);
   };
   for (std::int64_t i = 0; i < n; i += slab) {
     const auto left = columns(x, i, n, "X");
@@ -324,7 +283,7 @@ void Engine<T>::gram(const T* x, std::int64_t n, const T* z, std::int64_t m) {
 template <class T>
 void Engine<T>::run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bool symmetric,
                           std::int64_t columns) {
-  const std::int64_t edge = tile_edge(plan_, pairs_, sizeof(T));
+  const std::int64_t edge = tile_edge(plan_, runner_.pairs(), sizeof(T));
   const std::int64_t i1 = range.i0 + range.rows, j1 = range.j0 + range.cols;
   std::vector<Tile> tiles;
   for (std::int64_t i = range.i0; i < i1; i += edge) {
@@ -334,20 +293,20 @@ void Engine<T>::run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bo
   }
   // Sums over parts of the offsets, added in one order: a pair of images has the same bits in every
   // Gram, whether its parts are dealt to threads or not.
-  const auto groups = static_cast<std::size_t>(offset_groups(plan_, pairs_));
+  const auto groups = static_cast<std::size_t>(offset_groups(plan_, runner_.pairs()));
   const auto dealt = static_cast<std::int64_t>(tiles.size()) >= kManyTiles ? 1 : groups;
   std::vector<std::vector<Sums>> sums(tiles.size(), std::vector<Sums>(groups));
   const auto unfinished = std::make_unique<std::atomic<std::size_t>[]>(tiles.size());
   for (std::size_t t = 0; t < tiles.size(); ++t) unfinished[t] = dealt;
-  Tasks tasks(static_cast<std::int64_t>(tiles.size() * dealt), threads_, options_.monitor);
+  Tasks tasks(static_cast<std::int64_t>(tiles.size() * dealt), runner_.threads(), options_.monitor);
   tasks.run([&](int worker, std::int64_t index) {
     const auto t = static_cast<std::size_t>(index) / dealt,
                first = static_cast<std::size_t>(index) % dealt;
     const Tile& tile = tiles[t];
     for (std::size_t g = first; g < groups; g += dealt) {
       Sums& own = sums[t][g];
-      own.resize(static_cast<std::size_t>(tile.rows * tile.cols) * readouts_);
-      run_tile(tile, x, z, symmetric, g, groups, tasks, worker, own);
+      own.resize(static_cast<std::size_t>(tile.rows * tile.cols) * runner_.readouts());
+      runner_.run(tile, x, z, symmetric, g, groups, tasks, worker, own);
     }
     if (unfinished[t].fetch_sub(1) != 1) return;
     Sums& total = sums[t][0];
@@ -357,24 +316,34 @@ void Engine<T>::run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bo
         total[p].ntk += sums[t][k][p].ntk;
       }
     }
-    finish(tile, symmetric, total, columns);
+    sink_.finish(tile, symmetric, total.data(), columns);
     for (Sums& group : sums[t]) Sums().swap(group);
   });
 }
 
 template <class T>
 void Engine<T>::diagonal(const T* x, std::int64_t n) {
-  const Sums sums = own_readouts(x, n, "X");
-  std::vector<Readout> results(outputs_.size());
+  const Sums sums = own_readouts(plan_, x, n, "X", ntk_, options_);
   for (std::int64_t i = 0; i < n; ++i) {
-    const Readout* own = sums.data() + static_cast<std::size_t>(i) * readouts_;
-    const HeadRow row = head_.row(own, i, "X");
-    head_.run(own, &row, &row, true, results.data());
-    for (std::size_t k = 0; k < results.size(); ++k) write(i, static_cast<int>(k), results[k]);
+    sink_.finish_own(i, sums.data() + static_cast<std::size_t>(i) * runner_.readouts());
   }
 }
 
 }  // namespace
+
+template <class T>
+std::vector<Readout> own_readouts(const SpatialPlan& plan, const T* images, std::int64_t n,
+                                  const char* argument, bool ntk, const cpu::GramOptions& options) {
+  const TileRunner<T> runner(plan, ntk, options);
+  Sums sums(static_cast<std::size_t>(n) * runner.readouts());
+  Tasks tasks(n, runner.threads(), options.monitor);
+  tasks.run([&](int worker, std::int64_t i) {
+    const Sums own = runner.run_own(images, i, argument, tasks, worker);
+    std::copy(own.begin(), own.end(),
+              sums.begin() + i * static_cast<std::int64_t>(runner.readouts()));
+  });
+  return sums;
+}
 
 template <class T>
 void gram(const Program& program, const T* x, std::int64_t n, const T* z, std::int64_t m,
@@ -421,10 +390,12 @@ Cost plan_cost(const Program& program, std::int64_t n, std::int64_t m, std::int6
   return cost;
 }
 
-#define NTKFAST_INSTANTIATE(T)                                                         \
-  template void gram(const Program&, const T*, std::int64_t, const T*, std::int64_t,   \
-                     const std::vector<cpu::GramOutput<T>>&, const cpu::GramOptions&); \
-  template void diagonal(const Program&, const T*, std::int64_t,                       \
+#define NTKFAST_INSTANTIATE(T)                                                            \
+  template std::vector<Readout> own_readouts(const SpatialPlan&, const T*, std::int64_t,  \
+                                             const char*, bool, const cpu::GramOptions&); \
+  template void gram(const Program&, const T*, std::int64_t, const T*, std::int64_t,      \
+                     const std::vector<cpu::GramOutput<T>>&, const cpu::GramOptions&);    \
+  template void diagonal(const Program&, const T*, std::int64_t,                          \
                          const std::vector<cpu::GramOutput<T>>&, const cpu::GramOptions&);
 NTKFAST_INSTANTIATE(float)
 NTKFAST_INSTANTIATE(double)

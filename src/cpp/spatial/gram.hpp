@@ -6,6 +6,7 @@
 
 #include "cpu/gram.hpp"
 #include "program/program.hpp"
+#include "spatial/map_runner.hpp"
 
 namespace ntkfast::spatial {
 
@@ -21,6 +22,11 @@ void gram(const Program& program, const T* x, std::int64_t n, const T* z, std::i
 template <class T>
 void diagonal(const Program& program, const T* x, std::int64_t n,
               const std::vector<cpu::GramOutput<T>>& outputs, const cpu::GramOptions& options);
+
+// Readouts of every image with itself, image by image; `argument` is what messages call them.
+template <class T>
+std::vector<Readout> own_readouts(const SpatialPlan& plan, const T* images, std::int64_t n,
+                                  const char* argument, bool ntk, const cpu::GramOptions& options);
 
 // What a call costs, known beforehand.
 struct Cost {

@@ -324,7 +324,7 @@ std::int64_t ImageColumns<T>::bytes(const SpatialPlan& plan) {
 template <class T>
 const T* ImageColumns<T>::windows(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels,
                                   const OffsetLayout& layout, bool left, T* buffer) const {
-  if (layout.stored(plan)) return data_.get() + begin_[layout.stage];
+  if (layout.stored(plan)) return stage(layout.stage);
   for (const std::size_t k : plan.stages()[layout.stage].columns) {
     copy_window(plan, kernels, k, layout, left, buffer + layout.column[k]);
   }

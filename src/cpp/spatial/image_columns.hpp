@@ -37,6 +37,8 @@ class ImageColumns {
   // room for the layout and kCopySlack numbers more.
   const T* windows(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels,
                    const OffsetLayout& layout, bool left, T* buffer) const;
+  // The columns of one stage, as the stored layout has them.
+  const T* stage(std::size_t number) const { return data_.get() + begin_[number]; }
   // See MapSide.
   const double* entries() const { return entries_.data(); }
 

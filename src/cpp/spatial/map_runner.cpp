@@ -24,6 +24,13 @@ int readout_count(const Program& program) {
   return static_cast<int>(std::count_if(program.ops.begin(), program.ops.end(), is_readout));
 }
 
+OwnPart own_part(const PlannedStep& step) {
+  const Op& op = *step.op;
+  if (step.tau != TauMode::Start && step.tau != TauMode::Add) return {0, 0};
+  const auto square = [](double root, double by) { return by > 0 ? root / by * (root / by) : 0; };
+  return {square(op.params[2], op.params[0]), square(op.params[3], op.params[1])};
+}
+
 OffsetLayout::OffsetLayout(const SpatialPlan& plan, std::size_t of_stage, const Sweep::Point& at)
     : stage(of_stage), point(at), column(plan.columns().size(), 0), left(column), right(column) {
   const Program& program = plan.program();
@@ -262,10 +269,9 @@ void MapRunner<T>::plan_conv(MapStep& step) {
   map.taps_x = cols.size;
   map.stride_y = rows.stride;
   map.stride_x = cols.stride;
-  const auto square = [](double ratio) { return static_cast<T>(ratio * ratio); };
-  const bool trained = step.plan.tau == TauMode::Start || step.plan.tau == TauMode::Add;
-  if (trained && op.params[0] > 0) map.own_ratio = square(op.params[2] / op.params[0]);
-  if (trained && op.params[1] > 0) map.own_bias = square(op.params[3] / op.params[1]);
+  const OwnPart own = own_part(step.plan);
+  map.own_ratio = static_cast<T>(own.ratio);
+  map.own_bias = static_cast<T>(own.bias);
 }
 
 template <class T>

@@ -112,6 +112,12 @@ class MapRunner {
   T *K_, *T_sum_;  // scratch of a convolution
 };
 
+// What a convolution adds to T of its own: ratio K + bias b_std^2, K without the bias.
+struct OwnPart {
+  double ratio, bias;
+};
+OwnPart own_part(const PlannedStep& step);
+
 // Readouts of a program.
 int readout_count(const Program& program);
 

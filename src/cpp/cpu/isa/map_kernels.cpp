@@ -1,11 +1,10 @@
 // The loops over maps. Built once per instruction set.
 #include "cpu/map_kernels.hpp"
 
-#include <type_traits>
-
 #include "cpu/isa/loops.hpp"
 #include "cpu/isa/pool_steps.hpp"
 #include "cpu/isa/steps.hpp"
+#include "math/conv_map.hpp"
 #include "math/deficit.hpp"
 #include "math/unrolled.hpp"
 
@@ -24,12 +23,6 @@ template <class T>
 StepFunction<T> map_join(const Op& op, bool signed1, bool signed2, TauMode mode) {
   return join_function<T>(op, signed1, signed2, mode, true);
 }
-
-// A convolution sums K = p p' rho and T = p p' tau over the taps: along columns, then along rows.
-// 1 - rho' has then an error of a few roundings of 1, which hurts where it is small: the angle that
-// activations take from it is its root. Below this it is computed in another way.
-template <class T>
-constexpr T kSmallDeficit = std::is_same_v<T, float> ? T(1) / 64 : T(1) / 4096;
 
 // K and T of the input, lane by lane.
 template <class T, bool kSigned, bool kTau>
@@ -110,54 +103,25 @@ bool finish_lanes(const ConvMap<T>& map, std::int64_t in, std::int64_t out, int 
     }
     const T inverse = inverse_left[l] * inverse_right[l];
     const T rho = inverse * (K + bias);
-    const T rest = T(1) - (kSigned ? std::fabs(rho) : rho);
-    // Below 0 by rounding, or in lanes of the border, where columns belong to no position: whatever
-    // stands there is weighted by zero, but has to be a deficit.
-    const T m = rest > T(0) ? rest : T(0);
-    s_out[l] = kSigned ? std::copysign(m, rho) : m;
+    const T s = summed_deficit<T, kSigned>(rho);
+    s_out[l] = s;
     tau_out[l] = inverse * (tau + (own_ratio * K + own_bias));
-    small |= m < kSmallDeficit<T> ? 1 : 0;
+    small |= (kSigned ? std::fabs(s) : s) < kSmallDeficit<T> ? 1 : 0;
   }
   return small != 0;
 }
 
-// The other way: with a = root gain of a tap on the left and b on the right, which are entries of
-// unit vectors,
-//   1 -+ rho' = sum (a - b)^2 / 2 + (t -+ t')^2 / 2 + sum a b (1 -+ rho),
-// terms that are not negative: nearly equal patches keep the digits of their deficit, and equal
-// ones have exactly 0.
-template <class T>
-struct TapSums {
-  T gap, near, far;
-};
-
 template <class T, bool kSigned>
-NTKFAST_INLINE void add_tap(const ConvMap<T>& map, std::int64_t in, T gain_left, T gain_right,
-                            TapSums<T>& sums) {
-  const T a = map.left[in] * gain_left, b = map.right[in] * gain_right, s = map.s[in];
-  const T difference = a - b, weight = a * b;
-  sums.gap += difference * difference;
-  if constexpr (kSigned) {
-    const T m = std::fabs(s);
-    const bool positive = std::copysign(T(1), s) > T(0);
-    sums.near += weight * (positive ? m : T(2) - m);
-    sums.far += weight * (positive ? T(2) - m : m);
-  } else {
-    sums.near += weight * s;
-  }
+NTKFAST_INLINE void add_lane(const ConvMap<T>& map, std::int64_t in, T gain_left, T gain_right,
+                             TapSums<T>& sums) {
+  add_tap<T, kSigned>(map.left[in] * gain_left, map.right[in] * gain_right, map.s[in], sums);
 }
 
 template <class T, bool kSigned>
-NTKFAST_INLINE T exact_deficit(const ConvMap<T>& map, T inverse_left, T inverse_right,
-                               const TapSums<T>& sums) {
-  const T t = map.bias_left * inverse_left, u = map.bias_right * inverse_right;
-  const T minus = t - u;
-  const T to_one = sums.near + T(0.5) * (sums.gap + minus * minus);
-  const T s = to_one < T(1) ? to_one : T(1);
-  if constexpr (!kSigned) return s;
-  const T plus = t + u;
-  const T to_minus_one = sums.far + T(0.5) * (sums.gap + plus * plus);
-  return to_one <= to_minus_one ? s : to_minus_one < T(1) ? -to_minus_one : T(-1);
+NTKFAST_INLINE T exact_lane(const ConvMap<T>& map, T inverse_left, T inverse_right,
+                            const TapSums<T>& sums) {
+  return exact_deficit<T, kSigned>(map.bias_left * inverse_left, map.bias_right * inverse_right,
+                                   sums);
 }
 
 // Lanes of one row; `map` by value: nothing that is stored can then change its members.
@@ -169,10 +133,10 @@ void exact_unrolled(const ConvMap<T> map, std::int64_t in, std::int64_t out, int
     TapSums<T> sums{};
     unrolled<kTaps>([&](auto ty) NTKFAST_INLINE_LAMBDA {
       unrolled<kTaps>([&](auto tx) NTKFAST_INLINE_LAMBDA {
-        add_tap<T, kSigned>(map, in + ty * map.pitch_in + tx + x, gain_left, gain_right, sums);
+        add_lane<T, kSigned>(map, in + ty * map.pitch_in + tx + x, gain_left, gain_right, sums);
       });
     });
-    map.s_out[out + x] = exact_deficit<T, kSigned>(map, gain_left, gain_right, sums);
+    map.s_out[out + x] = exact_lane<T, kSigned>(map, gain_left, gain_right, sums);
   }
 }
 
@@ -185,8 +149,8 @@ void exact_any(const ConvMap<T> map, std::int64_t in, std::int64_t out, int n) {
     NTKFAST_INDEPENDENT
     for (int x = 0; x < n; ++x) {
       TapSums<T> sums{gap[x], near[x], far[x]};
-      add_tap<T, kSigned>(map, from + std::int64_t{x} * map.stride_x, map.inverse_left[out + x],
-                          map.inverse_right[out + x], sums);
+      add_lane<T, kSigned>(map, from + std::int64_t{x} * map.stride_x, map.inverse_left[out + x],
+                           map.inverse_right[out + x], sums);
       gap[x] = sums.gap;
       near[x] = sums.near;
       if constexpr (kSigned) far[x] = sums.far;
@@ -194,7 +158,7 @@ void exact_any(const ConvMap<T> map, std::int64_t in, std::int64_t out, int n) {
   }
   NTKFAST_INDEPENDENT
   for (int x = 0; x < n; ++x) {
-    map.s_out[out + x] = exact_deficit<T, kSigned>(
+    map.s_out[out + x] = exact_lane<T, kSigned>(
         map, map.inverse_left[out + x], map.inverse_right[out + x], {gap[x], near[x], far[x]});
   }
 }
@@ -259,12 +223,6 @@ void (*conv_function(bool signed_rho, bool tau))(const ConvMap<T>&) {
   return tau ? conv<T, false, true> : conv<T, false, false>;
 }
 
-// From |u - v|^2 and |u + v|^2, of which the smaller one is kept.
-template <class T>
-NTKFAST_INLINE T pixel_deficit(T near, T far) {
-  return near <= far ? T(0.5) * near : T(-0.5) * far;
-}
-
 template <class T, int kChannels>
 void pixels_of(const T* u, const T* v, std::int64_t stride, std::int64_t n, T* s) {
   NTKFAST_INDEPENDENT
@@ -275,7 +233,7 @@ void pixels_of(const T* u, const T* v, std::int64_t stride, std::int64_t n, T* s
       near += (a - b) * (a - b);
       far += (a + b) * (a + b);
     });
-    s[j] = pixel_deficit(near, far);
+    s[j] = distance_deficit(near, far);
   }
 }
 
@@ -297,7 +255,7 @@ void pixels(const T* u, const T* v, int channels, std::int64_t stride, std::int6
       }
     }
     NTKFAST_INDEPENDENT
-    for (int j = 0; j < lanes; ++j) s[j0 + j] = pixel_deficit(near[j], far[j]);
+    for (int j = 0; j < lanes; ++j) s[j0 + j] = distance_deficit(near[j], far[j]);
   }
 }
 

@@ -1,0 +1,8 @@
+#include "images_kernel.cuh"
+
+namespace ntkfast::cuda {
+
+template std::int64_t image_maps_numbers(const device::ImageView<float>&);
+template void launch_images(const device::ImageBlock<float>&, cudaStream_t);
+
+}  // namespace ntkfast::cuda
