@@ -48,7 +48,7 @@ function(ntkfast_add_isa core isa)
   add_library(${target} OBJECT
     "${folder}/tile_kernels.cpp" "${folder}/layer_steps.cpp" "${folder}/branch_steps.cpp"
     "${folder}/series_step.cpp" "${folder}/table_step.cpp" "${folder}/map_kernels.cpp"
-    "${folder}/map_table_step.cpp"
+    "${folder}/map_table_step.cpp" "${folder}/pool_kernels.cpp"
     ${NTKFAST_ACTIVATION_SOURCES})
   target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src/cpp")
   target_compile_definitions(${target} PRIVATE NTKFAST_ISA=${isa})

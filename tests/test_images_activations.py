@@ -51,6 +51,7 @@ def _conv(**arguments: Any) -> dict[str, Any]:
     padding=st.sampled_from(["VALID", "SAME", "CIRCULAR"]),
     bias=st.sampled_from([None, 0.2]),
     norm=st.booleans(),
+    pool=st.sampled_from([None, "AvgPool", "SumPool"]),
     readout=st.sampled_from(["Flatten", "GlobalAvgPool"]),
     seed=st.integers(0, 99),
 )
@@ -60,6 +61,7 @@ def test_the_plain_oracle_agrees(
     padding: str,
     bias: float | None,
     norm: bool,
+    pool: str | None,
     readout: str,
     seed: int,
 ) -> None:
@@ -70,7 +72,9 @@ def test_the_plain_oracle_agrees(
     x[1, 0, 0] = 0
     z[1] = -x[1]
     layers = [_conv(padding=padding, b_std=bias, filter_shape=[1, 2]), first]
-    layers += [_conv(filter_shape=[2, 1], padding=padding)]
+    if pool is not None:
+        layers += [{"type": pool, "window_shape": [2, 1], "padding": padding}]
+    layers += [_conv(filter_shape=[2, 1] if padding != "VALID" else [1, 1], padding=padding)]
     layers += [{"type": "LayerNorm"}] * norm + [second]
     arch = {"type": "serial", "layers": [*layers, {"type": readout}, {"type": "Dense"}]}
     got = nk.from_dict(arch).kernels(x, z)

@@ -92,12 +92,21 @@ def assert_averages(network: stax.StaxLayer) -> None:
     assert_average(tangents, kernels.ntk)
 
 
+def _local_mean() -> stax.StaxLayer:
+    pools = [
+        stax.AvgPool((2, 2), padding="SAME", normalize_edges=True),
+        stax.SumPool((2, 1), (1, 2)),
+    ]
+    return stax.serial(*pools, stax.Flatten())
+
+
 @pytest.mark.parametrize(
     ("shape", "window", "padding", "readout", "parameterization"),
     [
         ((3, 3, 2), {"filter_shape": (2, 3)}, "SAME", stax.Flatten, "standard"),
         ((4, 3, 1), {"filter_shape": (3, 2), "strides": (2, 1)}, "CIRCULAR", stax.Flatten, "ntk"),
         ((3, 3, 2), {"filter_shape": (2, 2)}, "VALID", stax.GlobalSumPool, "ntk"),
+        ((3, 3, 1), {"filter_shape": (2, 2)}, "SAME", _local_mean, "ntk"),
         ((6, 2), {"filter_shape": (3,), "strides": (2,)}, "SAME", stax.GlobalAvgPool, "standard"),
     ],
 )

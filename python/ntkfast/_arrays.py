@@ -26,9 +26,17 @@ from ._device_arrays import (
     type_name,
     writer,
 )
-from .errors import DeviceError
+from .errors import DeviceError, KernelOverflowError
 
-__all__ = ["OnDevice", "Prepared", "as_given", "cuda_device", "on_device", "prepare"]
+__all__ = [
+    "OnDevice",
+    "Prepared",
+    "as_given",
+    "cuda_device",
+    "in_float64",
+    "on_device",
+    "prepare",
+]
 
 # The one promotion table: dtype by name -> dtype of the computation.
 _PROMOTION: dict[str, np.dtype[Any]] = {
@@ -80,6 +88,28 @@ def prepare(X: Any, Z: Any = None, *, positions: tuple[int, ...] = ()) -> Prepar
             f"X and Z must have {what}, got X of shape {x.shape} and Z of shape {z.shape}"
         )
     return Prepared(_converted(x, dtype), _converted(z, dtype), wrap, device)
+
+
+def in_float64(data: Prepared) -> Prepared:
+    """Return float32 samples as float64, and their results rounded to float32."""
+    if data.x.dtype != np.float32:
+        return data
+
+    def wrap(result: Any) -> Any:
+        if result is None:
+            return data.wrap(None)
+        with np.errstate(over="ignore"):
+            rounded = result.astype("float32")
+        if bool((abs(rounded) == float("inf")).any()):
+            raise KernelOverflowError(
+                "a kernel value is beyond the largest float32: scale the inputs down, or pass "
+                "float64 samples"
+            )
+        return data.wrap(rounded)
+
+    x, z = (None if each is None else each.astype(np.float64) for each in (data.x, data.z))
+    assert x is not None
+    return Prepared(x, z, wrap, data.device)
 
 
 def as_given(array: NDArray[Any], positions: tuple[int, ...]) -> NDArray[Any]:

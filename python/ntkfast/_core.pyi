@@ -49,6 +49,15 @@ class Builder:
         out_chan: int,
         scale: float | None,
     ) -> int: ...
+    def pool(
+        self,
+        value: int,
+        mean: bool,
+        window_shape: tuple[int, int],
+        strides: tuple[int, int],
+        padding: str,
+        normalize_edges: bool,
+    ) -> int: ...
     def flatten(self, value: int) -> int: ...
     def global_pool(self, value: int, mean: bool) -> int: ...
     def dense(

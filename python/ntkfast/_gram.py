@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from . import _core, _memory
-from ._arrays import Prepared, prepare
+from ._arrays import Prepared, in_float64, prepare
 from ._device import kernels_on, resolve_devices
 from ._device_arrays import to_cupy
 from ._gram_progress import gram_progress
@@ -17,13 +17,13 @@ from ._text import one_line
 from ._threads import resolve_threads
 from ._validate import choice, got, require_finite
 from .config import config, resolve_isa
-from .errors import DeviceError, KernelOverflowError
+from .errors import ArchitectureError, DeviceError, KernelOverflowError
 from .layers.spatial import positions
 
 if TYPE_CHECKING:
     from .network import Network
 
-__all__ = ["Kernels", "diagonals", "grams", "kernels_of", "translated"]
+__all__ = ["Kernels", "diagonals", "grams", "kernels_of", "prepared", "translated"]
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -148,7 +148,7 @@ def grams(
     """
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
-    data = _prepared(nets, X, Z)
+    data = prepared(nets, X, Z)
     index = resolve_devices(device, data.device)
     if data.x.ndim == 4 and index is not None:
         raise DeviceError('kernels of images are computed on the CPU only: pass device="cpu"')
@@ -158,7 +158,7 @@ def grams(
         return []
     with translated(nets, data):
         program = _program(nets, data, n_threads, isa)
-    _require_memory(program, data, len(nets) * (nngp + ntk), n_threads, on_cpu=index is None)
+        _require_memory(program, data, len(nets) * (nngp + ntk), n_threads, on_cpu=index is None)
     with translated(nets, data), gram_progress() as progress:
         if index is None:
             reuse = config.reuse_memory
@@ -174,20 +174,21 @@ def diagonals(
     """Return the diagonals of the kernels of X with itself, in O(n)."""
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
-    data = _prepared(nets, X, None)
+    data = prepared(nets, X, None)
     with translated(nets, data):
         program = _program(nets, data, n_threads, isa, pairs=False)
         K, T = _core.diag(program, data.x, nngp, ntk, n_threads, isa)
     return [Kernels(data.wrap(k), data.wrap(t)) for k, t in zip(K, T, strict=True)]
 
 
-def _prepared(nets: Sequence[Network], X: Any, Z: Any) -> Prepared:
+def prepared(nets: Sequence[Network], X: Any, Z: Any) -> Prepared:
+    """Return checked samples in the dtype of the computation."""
     data = prepare(X, Z, positions=positions([net.layers for net in nets]))
     if data.x.ndim == 4:  # rows are checked while their norms are taken
         for name, array in (("X", data.x), ("Z", data.z)):
             if array is not None:
                 require_finite(name, array)
-    return data
+    return in_float64(data) if config.precision == "float64" else data
 
 
 def _program(
@@ -203,6 +204,7 @@ def _require_memory(
     n, d = data.x.shape[:2]
     m = n if data.z is None else data.z.shape[0]
     itemsize = data.x.dtype.itemsize
+    rounded = 4 if config.precision == "float64" else 0  # a copy in float32 may follow
     if data.x.ndim == 4:
         workspace = _core.spatial_cost(program, n, m, itemsize, threads)[2]
     elif on_cpu:
@@ -210,7 +212,7 @@ def _require_memory(
     else:
         workspace = _core.device_job_bytes(program, n, 0 if data.z is None else m, d, itemsize)
     _memory.require(
-        outputs * n * m * itemsize if data.device is None else 0,
+        outputs * n * m * (itemsize + rounded) if data.device is None else 0,
         workspace,
         f"{outputs} kernel{'s' * (outputs > 1)} of shape ({n}, {m}) in {data.x.dtype}",
     )
@@ -218,9 +220,11 @@ def _require_memory(
 
 @contextmanager
 def translated(nets: Sequence[Network], data: Prepared) -> Iterator[None]:
-    """Turn an overflow seen by the core, whose message says the row and the way out, into ours."""
+    """Turn errors of the core, whose messages say what to do, into ours."""
     try:
         yield
+    except _core.ArchitectureError as error:  # of images, whose size is known now
+        raise ArchitectureError(str(error)) from error
     except OverflowError as error:
         net = nets[0] if len(nets) == 1 else _overflowing(nets, data)
         text = one_line(net.layers)

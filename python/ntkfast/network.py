@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import _core, _variants, serialization
 from ._arrays import prepare
-from ._gram import Kernels, diagonals, grams, kernels_of, translated
+from ._gram import Kernels, diagonals, grams, kernels_of, prepared, translated
 from ._lowering import compile_program, flatten
 from ._resolution import Approximation, approximations, program_for
 from ._text import to_text
@@ -16,7 +16,7 @@ from ._threads import resolve_threads
 from ._validate import choice, whole_number
 from .config import resolve_isa
 from .layers import Layer
-from .layers.spatial import positions, refuse_positions
+from .layers.spatial import refuse_positions
 
 if TYPE_CHECKING:
     from ._summary import Summary
@@ -208,14 +208,16 @@ class Network:
             self, X, Z, kind=kind, threads=threads, device=device, precision=precision
         )
 
-    def summary(self, q: float = 1.0) -> Summary:
+    def summary(self, q: float = 1.0, shape: tuple[int, ...] | None = None) -> Summary:
         """Return a table of what every layer does to a signal.
 
         Parameters
         ----------
         q : float, default 1.0
             Variance ``|x|**2 / d`` of the input, >= 0; 1 is also that of a unit-norm input in the
-            convention of `ntkfast.models.arora`.
+            convention of `ntkfast.models.arora`. Of images, of one colour, away from borders.
+        shape : tuple of int, optional
+            Of one image or sequence, as in X: adds positions, and what a pair costs.
 
         Returns
         -------
@@ -226,7 +228,7 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            If q is not a finite number >= 0.
+            If q is not a finite number >= 0, or shape not that of a sample.
         KernelOverflowError
             If a variance is not finite.
 
@@ -242,8 +244,7 @@ class Network:
         """
         from ._summary import summarise
 
-        refuse_positions("summary()", self.layers)
-        return summarise(self.layers, q)
+        return summarise(self.layers, q, shape)
 
     def variants(
         self, depths: Iterable[int] | None = None, fixed: Iterable[int] | str = (0,)
@@ -404,8 +405,7 @@ class Network:
         """Return how every activation without closed form is computed on these data, and its error.
 
         Such activations (`Tanh`, `Elementwise`, ...) are evaluated from a table that is fitted to
-        the range of ``K(x, x)`` in front of them, once for all data of about that range; of images,
-        to the range over all their positions.
+        the range of ``K(x, x)`` in front of them (at all positions of images), once for such data.
 
         Parameters
         ----------
@@ -432,7 +432,7 @@ class Network:
         ('Hermite series of 256 terms', True)
         """
         n_threads = resolve_threads(threads)
-        data = prepare(X, Z, positions=positions([self.layers]))
+        data = prepared([self], X, Z)
         with translated([self], data):
             return approximations(self.layers, data.x, data.z, n_threads, resolve_isa())
 

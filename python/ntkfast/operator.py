@@ -16,7 +16,7 @@ from ._gram_progress import gram_progress
 from ._resolution import program_for
 from ._threads import resolve_threads
 from ._validate import choice
-from .config import resolve_isa
+from .config import config, resolve_isa
 from .layers.spatial import refuse_positions
 
 if TYPE_CHECKING:
@@ -83,6 +83,11 @@ class KernelOperator(LinearOperator):  # type: ignore[misc]  # SciPy brings no t
         self._net = net
         self._threads = resolve_threads(threads)
         self._data = data = prepare(X, Z)
+        chosen = config.precision if precision is None else precision
+        if chosen == "float64" and data.x.dtype == np.float32:
+            raise ValueError(
+                'operator() has no precision="float64" for float32 rows: pass float64 rows'
+            )
         isa = resolve_isa()
         devices = resolve_devices(device, data.device)
         n = len(data.x)

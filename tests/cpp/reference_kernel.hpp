@@ -177,6 +177,7 @@ inline std::vector<Pair> outputs(const ntkfast::Program& program, const Pair& in
       case OpKind::Table:
         throw std::logic_error("not written here: series and tables have references of their own");
       case OpKind::Conv:
+      case OpKind::Pool:
       case OpKind::Flatten:
       case OpKind::GlobalPool:
         throw std::logic_error("not written here: images have a reference of their own");

@@ -5,6 +5,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cpu/dispatch.hpp"
@@ -239,6 +240,75 @@ TEST_CASE("kernels of images follow the recursion on all pairs of positions") {
       check<double>(network, isa, 1e-12);
       check<float>(network, isa, 2e-6);
     }
+  }
+}
+
+namespace {
+
+using Layers =
+    std::vector<std::pair<SpatialWindow, bool>>;  // whether it is a pool, mean of all taps
+
+template <class T>
+std::vector<T> kernel_of(const Grid& grid, const Layers& layers, bool flat,
+                         const std::string& isa) {
+  constexpr std::size_t n = 3;
+  ProgramBuilder builder;
+  int value = builder.image(grid.height, grid.width, 2);
+  for (const auto& [window, pool] : layers) {
+    if (pool) {
+      value = builder.pool(value, true, window, false);
+    } else {
+      value = builder.conv(value, kWeight, 0.1, true, window, 1, std::nullopt);
+      value = builder.activation(value, "Erf", {1, 1, 0});
+    }
+  }
+  value = flat ? builder.flatten(value) : builder.global_pool(value, true);
+  builder.output(builder.dense(value, 1, 0, true));
+  const Program program = builder.build();
+  auto x = random_images<T>({"", grid, 2, {}, flat}, n, 3);
+  const std::size_t size = x.size() / n;
+  std::copy_n(x.begin(), size, x.begin() + static_cast<std::ptrdiff_t>(size));  // equal images
+  std::vector<T> ntk(n * n);
+  ntkfast::spatial::gram<T>(program, x.data(), n, x.data(), n, {{nullptr, ntk.data()}},
+                            {2, isa, {}});
+  return ntk;
+}
+
+template <class T>
+void check_equal(const std::vector<T>& a, const std::vector<T>& b, double tolerance) {
+  for (std::size_t k = 0; k < a.size(); ++k) {
+    CHECK(std::fabs(static_cast<double>(a[k] - b[k])) <= tolerance * static_cast<double>(b[0]));
+  }
+}
+
+template <class T>
+void check_pools(const std::string& isa, double tolerance) {
+  const Grid grid{6, 5};
+  for (const Padding padding : {Padding::Same, Padding::Circular}) {
+    const std::pair conv{SpatialWindow{{3, 3}, {1, 1}, padding}, false};
+    const std::pair one{SpatialWindow{{1, 1}, {1, 1}, Padding::Valid}, true};
+    const std::pair everything{SpatialWindow{{6, 5}, {1, 1}, Padding::Valid}, true};
+    const std::pair halves{SpatialWindow{{2, 1}, {2, 1}, Padding::Valid}, true};
+    const std::pair rest{SpatialWindow{{3, 5}, {3, 5}, Padding::Same}, true};
+    const auto global = kernel_of<T>(grid, {conv, conv}, false, isa);
+    check_equal(kernel_of<T>(grid, {conv, conv, everything}, true, isa), global, tolerance);
+    check_equal(kernel_of<T>(grid, {conv, one, conv, one}, false, isa), global, tolerance);
+    check_equal(kernel_of<T>(grid, {conv, conv, halves, rest}, true, isa), global, tolerance);
+    const auto pooled = kernel_of<T>(grid, {conv, halves, conv, conv}, false, isa);
+    check_equal(kernel_of<T>(grid, {conv, halves, conv, one, conv}, false, isa), pooled, tolerance);
+    CHECK(pooled[0] == pooled[1]);  // equal images are equal behind a pool, too
+    CHECK(pooled[0] == pooled[4]);
+    CHECK(pooled[2] == pooled[5]);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("pools one after the other are the pool of all") {
+  for (const std::string& isa : ntkfast::cpu::available_isas()) {
+    CAPTURE(isa);
+    check_pools<double>(isa, 1e-12);
+    check_pools<float>(isa, 2e-6);
   }
 }
 

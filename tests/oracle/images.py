@@ -19,13 +19,18 @@ Array = NDArray[np.float64]
 
 
 class State(NamedTuple):
-    """K and T of two images, and q of either: arrays (H, W, H', W'), (H, W), (H', W')."""
+    """K and T of two images, and K of either with itself: arrays (H, W, H', W')."""
 
     K: Array
     T: Array
     left: Array
     right: Array
     channels: int = 1
+
+
+def _q(K: Array) -> Array:
+    """Variances: the diagonal over positions of K of an image with itself, (H, W)."""
+    return np.asarray(np.einsum("ijij->ij", K))
 
 
 def _relu(c: Array, p: Array, q: Array) -> tuple[Array, Array]:
@@ -78,10 +83,6 @@ def _smooth(layer: dict[str, Any]) -> Callable[[Array, Array, Array], tuple[Arra
     return dual
 
 
-def _dual(layer: dict[str, Any]) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
-    return DUALS[layer["type"]] if layer["type"] in DUALS else _smooth(layer)
-
-
 def kernels(arch: dict[str, Any], x: Array, z: Array | None = None) -> tuple[Array, Array]:
     """Return both kernels of images x and z (None: x itself) of an architecture that ends flat."""
     other = x if z is None else z
@@ -97,7 +98,8 @@ def kernels(arch: dict[str, Any], x: Array, z: Array | None = None) -> tuple[Arr
 def _pixels(a: Array, b: Array) -> State:
     channels = a.shape[-1]
     K = np.einsum("ijc,klc->ijkl", a, b) / channels
-    return State(K, np.zeros_like(K), (a * a).mean(axis=-1), (b * b).mean(axis=-1), channels)
+    left, right = (np.einsum("ijc,klc->ijkl", each, each) / channels for each in (a, b))
+    return State(K, np.zeros_like(K), left, right, channels)
 
 
 def walk(arch: dict[str, Any] | list[dict[str, Any]], state: State) -> State:
@@ -119,24 +121,29 @@ def walk(arch: dict[str, Any] | list[dict[str, Any]], state: State) -> State:
         return state
     name = arch["type"]
     if name in DUALS or name in quadrature.FUNCTIONS:
-        dual = _dual(arch)
-        p, q = state.left[:, :, None, None], state.right[None, None]
-        K, slope = dual(state.K, p, q)
-        left, right = (dual(v, v, v)[0] for v in (state.left, state.right))
+        left, right = (_dual(arch, v, _q(v), _q(v))[0] for v in (state.left, state.right))
+        K, slope = _dual(arch, state.K, _q(state.left), _q(state.right))
         return State(K, state.T * slope, left, right, state.channels)
     return {
         "Conv": _conv,
         "Dense": _dense,
         "LayerNorm": _layer_norm,
+        "AvgPool": _pool,
+        "SumPool": _pool,
         "Flatten": _flatten,
         "GlobalAvgPool": _global_pool,
         "GlobalSumPool": _global_pool,
     }[name](arch, state)
 
 
+def _dual(layer: dict[str, Any], K: Array, p: Array, q: Array) -> tuple[Array, Array]:
+    dual = DUALS[layer["type"]] if layer["type"] in DUALS else _smooth(layer)
+    return dual(K, p[:, :, None, None], q[None, None])
+
+
 def _window(arch: dict[str, Any], axis: int, size: int) -> list[list[int | None]]:
     """For every output position, the input position of every tap; None outside of the image."""
-    filter_, stride = arch["filter_shape"][axis], (arch.get("strides") or [1, 1])[axis]
+    filter_, stride = _size(arch)[axis], (arch.get("strides") or [1, 1])[axis]
     padding = arch.get("padding", "VALID")
     if padding == "VALID":
         out, before = (size - filter_) // stride + 1, 0
@@ -149,11 +156,15 @@ def _window(arch: dict[str, Any], axis: int, size: int) -> list[list[int | None]
     return [[at if 0 <= at < size else None for at in row] for row in taps]
 
 
+def _size(arch: dict[str, Any]) -> list[int]:
+    return list(arch["window_shape"] if "window_shape" in arch else arch["filter_shape"])
+
+
 def _taps(arch: dict[str, Any], axis: int, size: int) -> list[Array]:
     """One matrix per tap that takes input positions to output positions."""
     rows = _window(arch, axis, size)
     matrices = []
-    for t in range(arch["filter_shape"][axis]):
+    for t in range(_size(arch)[axis]):
         matrix = np.zeros((len(rows), size))
         for p, row in enumerate(rows):
             if row[t] is not None:
@@ -171,12 +182,7 @@ def _conv(arch: dict[str, Any], state: State) -> State:
         total: Any = 0
         for v in vertical:
             for h in horizontal:
-                if values.ndim == 2:
-                    total = total + v @ values @ h.T
-                else:
-                    total = total + np.einsum(
-                        "ai,bj,ck,dl,ijkl->abcd", v, h, v, h, values, optimize=True
-                    )
+                total = total + _moved(values, v, h)
         return np.asarray(total / count)
 
     W, b = arch.get("W_std", 1.0) ** 2, (arch.get("b_std") or 0.0) ** 2
@@ -190,6 +196,22 @@ def _conv(arch: dict[str, Any], state: State) -> State:
     return State(K, T, left, right, arch.get("out_chan", 1))
 
 
+def _moved(values: Array, vertical: Array, horizontal: Array) -> Array:
+    """Apply a matrix to rows, and one to columns, of both images."""
+    v, h = vertical, horizontal
+    return np.asarray(np.einsum("ai,bj,ck,dl,ijkl->abcd", v, h, v, h, values, optimize=True))
+
+
+def _pool(arch: dict[str, Any], state: State) -> State:
+    vertical, horizontal = (sum(_taps(arch, axis, state.left.shape[axis])) for axis in (0, 1))
+    if arch["type"] == "AvgPool":
+        inside = arch.get("normalize_edges", False) and arch.get("padding") == "SAME"
+        rows, cols = _size(arch)
+        vertical = vertical / (vertical.sum(axis=1, keepdims=True) if inside else rows)
+        horizontal = horizontal / (horizontal.sum(axis=1, keepdims=True) if inside else cols)
+    return State(*(_moved(v, vertical, horizontal) for v in state[:4]), state.channels)
+
+
 def _dense(arch: dict[str, Any], state: State) -> State:
     W, b = arch.get("W_std", 1.0) ** 2, (arch.get("b_std") or 0.0) ** 2
     K = W * state.K + b
@@ -199,9 +221,13 @@ def _dense(arch: dict[str, Any], state: State) -> State:
 
 def _layer_norm(arch: dict[str, Any], state: State) -> State:
     eps = arch.get("eps", 1e-12)
-    factor = 1 / np.sqrt((state.left + eps)[:, :, None, None] * (state.right + eps)[None, None])
-    left, right = (q / (q + eps) for q in (state.left, state.right))
-    return State(state.K * factor, state.T * factor, left, right, state.channels)
+
+    def factor(p: Array, q: Array) -> Array:
+        return np.asarray(1 / np.sqrt((p + eps)[:, :, None, None] * (q + eps)[None, None]))
+
+    p, q = _q(state.left), _q(state.right)
+    left, right = state.left * factor(p, p), state.right * factor(q, q)
+    return State(state.K * factor(p, q), state.T * factor(p, q), left, right, state.channels)
 
 
 def _flatten(arch: dict[str, Any], state: State) -> State:
@@ -209,20 +235,13 @@ def _flatten(arch: dict[str, Any], state: State) -> State:
         n = values.shape[0] * values.shape[1]
         return np.asarray(np.einsum("ijij->", values) / n).reshape(1, 1, 1, 1)
 
-    n = state.left.size
-    return State(
-        mean(state.K),
-        mean(state.T),
-        state.left.mean().reshape(1, 1),
-        state.right.mean().reshape(1, 1),
-        state.channels * n,
-    )
+    n = state.K.shape[0] * state.K.shape[1]
+    return State(*(mean(v) for v in state[:4]), state.channels * n)
 
 
 def _global_pool(arch: dict[str, Any], state: State) -> State:
-    """The variances behind it are not known from one pair of images: NaN."""
-    n = state.left.size
+    n = state.K.shape[0] * state.K.shape[1]
     weight = 1.0 if arch["type"] == "GlobalSumPool" else 1 / n**2
-    unknown = np.full((1, 1), np.nan)
-    K, T = (np.asarray(weight * v.sum()).reshape(1, 1, 1, 1) for v in (state.K, state.T))
-    return State(K, T, unknown, unknown, state.channels)
+    return State(
+        *(np.asarray(weight * v.sum()).reshape(1, 1, 1, 1) for v in state[:4]), state.channels
+    )

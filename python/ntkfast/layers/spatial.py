@@ -18,7 +18,7 @@ from .dense import two_ratios
 if TYPE_CHECKING:
     from .._core import Builder
 
-__all__ = ["Conv", "Flatten", "GlobalAvgPool", "GlobalSumPool"]
+__all__ = ["AvgPool", "Conv", "Flatten", "GlobalAvgPool", "GlobalSumPool", "SumPool"]
 
 PADDINGS = ("VALID", "SAME", "CIRCULAR")
 
@@ -166,6 +166,97 @@ class Conv(_Spatial):
             int(self.out_chan * self.s[1]),
             self.s[0] if standard else None,
         )
+
+
+@dataclass(frozen=True, repr=False)
+class _Pool(_Spatial):
+    """Base of pools that leave positions."""
+
+    window_shape: tuple[int, ...]
+    strides: tuple[int, ...] | None = None
+    padding: str = "VALID"
+
+    def __post_init__(self) -> None:
+        set_window(self, "window_shape", "strides")
+        choice(f"{type(self).__name__}(padding=...)", self.padding, PADDINGS)
+
+    @property
+    def axes(self) -> int | None:
+        return len(self.window_shape)
+
+    def _append(self, builder: Builder, value: int, mean: bool, normalize_edges: bool) -> int:
+        window, strides = pair_of(self.window_shape), pair_of(self.strides or (1, 1))
+        return builder.pool(value, mean, window, strides, self.padding, normalize_edges)
+
+
+@dataclass(frozen=True, repr=False)
+class AvgPool(_Pool):
+    """Mean over windows: K becomes the mean of K(p + o, p' + o') over all pairs o, o' of taps.
+
+    Local average pooling of radius c (Li et al. 2019), which stands for random crops, is
+    ``AvgPool((2 * c + 1, 2 * c + 1), padding="SAME")`` in front of `Flatten`.
+
+    Parameters
+    ----------
+    window_shape : tuple of int
+        Height and width of the window; of sequences the width alone.
+    strides : tuple of int, optional
+        Steps between the positions of the result, as many numbers; 1 by default.
+    padding : {"VALID", "SAME", "CIRCULAR"}, default "VALID"
+        As in `Conv`.
+    normalize_edges : bool, default False
+        With "SAME" padding, divide by the number of taps inside of the image, not by that of all.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or is out of range.
+
+    References
+    ----------
+    Z. Li et al., "Enhanced convolutional neural tangent kernels", 2019.
+
+    Examples
+    --------
+    >>> import ntkfast as nk
+    >>> nk.serial(nk.Conv((3, 3)), nk.Relu(), nk.AvgPool((2, 2), (2, 2)), nk.Flatten())
+    serial(Conv(filter_shape=(3, 3)), Relu(), AvgPool(window_shape=(2, 2), strides=(2, 2)), Flatten())
+    """  # noqa: E501
+
+    normalize_edges: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        edges = flag("AvgPool(normalize_edges=...)", self.normalize_edges)
+        object.__setattr__(self, "normalize_edges", edges)
+
+    def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
+        return self._append(builder, value, True, self.normalize_edges)
+
+
+@dataclass(frozen=True, repr=False)
+class SumPool(_Pool):
+    """Sum over windows: K becomes the sum of K(p + o, p' + o') over all pairs o, o' of taps.
+
+    Parameters
+    ----------
+    window_shape, strides, padding
+        As in `AvgPool`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or is out of range.
+
+    Examples
+    --------
+    >>> import ntkfast as nk
+    >>> nk.SumPool((2, 2), padding="SAME")
+    SumPool(window_shape=(2, 2), padding='SAME')
+    """
+
+    def lower(self, builder: Builder, value: int, width: int) -> int:  # noqa: D102
+        return self._append(builder, value, False, False)
 
 
 @dataclass(frozen=True, repr=False)

@@ -42,14 +42,12 @@ __all__ += spatial.__all__
 _CONVOLUTIONAL = frozenset(
     {
         "Aggregate",
-        "AvgPool",
         "ConvLocal",
         "ConvTranspose",
         "DotGeneral",
         "GlobalSelfAttention",
         "ImageResize",
         "Index",
-        "SumPool",
     }
 )
 
@@ -63,7 +61,7 @@ def __getattr__(name: str) -> Any:
         del arguments, keywords
         raise UnsupportedLayerError(
             f"stax.{name} is not in this version of ntkfast, which computes fully-connected "
-            "networks, and convolutions with Flatten or a global pool at the end"
+            "networks, and convolutions with pools and Flatten or a global pool at the end"
         )
 
     return layer

@@ -10,11 +10,22 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from ..layers import Conv, Flatten, GlobalAvgPool, GlobalSumPool, Identity, Layer, Parallel
+from ..layers import (
+    AvgPool,
+    Conv,
+    Flatten,
+    GlobalAvgPool,
+    GlobalSumPool,
+    Identity,
+    Layer,
+    Parallel,
+    SumPool,
+)
 from ..layers.spatial import has_positions
+from ..layers.window import WindowAxis, window_axis
 from ._pieces import Piece, Signal
 
-__all__ = ["ConvPiece", "GlobalPoolPiece", "settled"]
+__all__ = ["ConvPiece", "GlobalPoolPiece", "PoolPiece", "settled"]
 
 Array = NDArray[Any]
 
@@ -37,6 +48,39 @@ def _without_flatten(layers: Sequence[Layer]) -> tuple[Layer, ...]:
 
 
 @dataclass(frozen=True)
+class Window:
+    """What a convolution or a pool reads."""
+
+    layer: Conv | AvgPool | SumPool
+    shape: tuple[int, ...]
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Steps between the positions of the result."""
+        return self.layer.strides or (1,) * len(self.shape)
+
+    def along(self, sizes: Sequence[int]) -> list[WindowAxis]:
+        """Return the axes for an input of these sizes."""
+        if len(sizes) != len(self.shape):
+            height = "height, " * (len(self.shape) == 2)
+            raise ValueError(
+                f"{self.layer!r} needs an array of shape (n, {height}width, channels), got "
+                f"{len(sizes)} axes of positions"
+            )
+        axes = zip(sizes, self.shape, self.steps, strict=True)
+        return [window_axis(*axis, self.layer.padding) for axis in axes]
+
+    def taps(self, x: Array) -> Array:
+        """Return what every position of the result reads: (n, positions, channels, taps)."""
+        around = [(axis.before, axis.after) for axis in self.along(x.shape[1:-1])]
+        mode: Any = "wrap" if self.layer.padding == "CIRCULAR" else "constant"
+        padded = np.pad(x, [(0, 0), *around, (0, 0)], mode=mode)
+        axes = tuple(range(1, x.ndim - 1))
+        stepped = (slice(None), *(slice(None, None, k) for k in self.steps))
+        return np.asarray(sliding_window_view(padded, self.shape, axis=axes)[stepped])
+
+
+@dataclass(frozen=True)
 class ConvPiece(Piece):
     """A convolution; see `DensePiece`, with n the numbers that one output reads."""
 
@@ -46,33 +90,17 @@ class ConvPiece(Piece):
         return (self.layer,)
 
     @property
+    def _window(self) -> Window:
+        return Window(self.layer, self.layer.filter_shape)
+
+    @property
     def _standard(self) -> bool:
         return self.layer.parameterization == "standard"
 
     def infer(self, signal: Signal) -> Signal:
-        sizes = tuple(out for out, *_ in self._windows(signal.shape[1:-1]))
+        sizes = tuple(axis.out for axis in self._window.along(signal.shape[1:-1]))
         width = int(self.layer.out_chan * self.layer.s[1])
         return Signal((signal.shape[0], *sizes, width), gaussian=True)
-
-    def _windows(self, sizes: Sequence[int]) -> list[tuple[int, int, int]]:
-        """Positions of the result and what is read before and after the image, axis by axis."""
-        layer = self.layer
-        if len(sizes) != len(layer.filter_shape):
-            raise ValueError(
-                f"{layer!r} needs an array of shape (n, {'height, ' * (layer.axes == 2)}width, "
-                f"channels), got {len(sizes)} axes of positions"
-            )
-        found = []
-        for size, taps, step in zip(
-            sizes, layer.filter_shape, layer.strides or (1,) * len(sizes), strict=True
-        ):
-            if layer.padding == "VALID":
-                found.append(((size - taps) // step + 1, 0, 0))
-                continue
-            out = -(-size // step)
-            missing = max(0, (out - 1) * step + taps - size)
-            found.append((out, missing // 2, missing - missing // 2))
-        return found
 
     def init(self, rng: np.random.Generator, signal: Signal) -> tuple[Array, Array | None]:
         layer, width = self.layer, self.infer(signal).shape[-1]
@@ -89,13 +117,7 @@ class ConvPiece(Piece):
     def apply(self, params: Any, x: Array, rng: np.random.Generator | None) -> Array:
         W, b = params
         layer, axes = self.layer, tuple(range(1, x.ndim - 1))
-        windows = self._windows(x.shape[1:-1])
-        around = [(0, 0), *((before, after) for _, before, after in windows), (0, 0)]
-        x = np.pad(x, around, mode="wrap" if layer.padding == "CIRCULAR" else "constant")
-        taps = sliding_window_view(x, layer.filter_shape, axis=axes)
-        steps = tuple(slice(None, None, k) for k in layer.strides or (1,) * len(axes))
-        stepped = (slice(None), *steps)
-        taps = taps[stepped]  # (n, positions, channels, taps)
+        taps = self._window.taps(x)
         W = np.asarray(W, x.dtype)
         read = tuple(range(-len(axes) - 1, 0))
         z = np.tensordot(taps, W, axes=(read, (len(axes), *range(len(axes)))))
@@ -105,6 +127,34 @@ class ConvPiece(Piece):
             assert layer.b_std is not None
             z += (1.0 if self._standard else layer.b_std) * np.asarray(b, x.dtype)
         return np.asarray(z, x.dtype)
+
+
+@dataclass(frozen=True)
+class PoolPiece(Piece):
+    """The mean or the sum over windows."""
+
+    layer: AvgPool | SumPool
+
+    def layers(self) -> tuple[Layer, ...]:
+        return (self.layer,)
+
+    @property
+    def _window(self) -> Window:
+        return Window(self.layer, self.layer.window_shape)
+
+    def infer(self, signal: Signal) -> Signal:
+        sizes = (axis.out for axis in self._window.along(signal.shape[1:-1]))
+        return replace(signal, shape=(signal.shape[0], *sizes, signal.shape[-1]))
+
+    def apply(self, params: Any, x: Array, rng: np.random.Generator | None) -> Array:
+        window = self._window
+        axes = tuple(range(-len(window.shape), 0))
+        total = window.taps(x).sum(axis=axes)
+        if isinstance(self.layer, SumPool):
+            return np.asarray(total)
+        if self.layer.normalize_edges:
+            return np.asarray(total / window.taps(np.ones_like(x[:1])).sum(axis=axes))
+        return np.asarray(total / x.dtype.type(np.prod(window.shape)))
 
 
 @dataclass(frozen=True)

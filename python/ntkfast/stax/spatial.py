@@ -9,10 +9,10 @@ from .. import layers
 from .._validate import choice, got
 from ..errors import UnsupportedLayerError
 from ._arguments import number, require_axes
-from ._spatial_pieces import ConvPiece, GlobalPoolPiece
+from ._spatial_pieces import ConvPiece, GlobalPoolPiece, PoolPiece
 from ._triple import StaxLayer, triple
 
-__all__ = ["Conv", "GlobalAvgPool", "GlobalSumPool"]
+__all__ = ["AvgPool", "Conv", "GlobalAvgPool", "GlobalSumPool", "SumPool"]
 
 
 def Conv(
@@ -59,11 +59,12 @@ def Conv(
     choice("Conv(parameterization=...)", parameterization, ("ntk", "standard"))
     if len(s) != 2:
         raise ValueError(f"Conv(s=...) must be a pair of integers >= 1, {got(s)}")
+    window, steps = _window(filter_shape, strides)
     return triple(
         ConvPiece(
             layers.Conv(
-                tuple(filter_shape),
-                None if strides is None else tuple(strides),
+                window,
+                steps,
                 padding,
                 number(W_std),
                 None if b_std is None else number(b_std),
@@ -73,6 +74,33 @@ def Conv(
             )
         )
     )
+
+
+def AvgPool(
+    window_shape: Sequence[int],
+    strides: Sequence[int] | None = None,
+    padding: str = "VALID",
+    normalize_edges: bool = False,
+    batch_axis: int = 0,
+    channel_axis: int = -1,
+) -> StaxLayer:
+    """Return the mean over windows; see `ntkfast.AvgPool`."""
+    require_axes("AvgPool", batch_axis, channel_axis)
+    window, steps = _window(window_shape, strides)
+    return triple(PoolPiece(layers.AvgPool(window, steps, padding, normalize_edges)))
+
+
+def SumPool(
+    window_shape: Sequence[int],
+    strides: Sequence[int] | None = None,
+    padding: str = "VALID",
+    batch_axis: int = 0,
+    channel_axis: int = -1,
+) -> StaxLayer:
+    """Return the sum over windows; see `ntkfast.SumPool`."""
+    require_axes("SumPool", batch_axis, channel_axis)
+    window, steps = _window(window_shape, strides)
+    return triple(PoolPiece(layers.SumPool(window, steps, padding)))
 
 
 def GlobalAvgPool(batch_axis: int = 0, channel_axis: int = -1) -> StaxLayer:
@@ -85,3 +113,9 @@ def GlobalSumPool(batch_axis: int = 0, channel_axis: int = -1) -> StaxLayer:
     """Return the sum over all positions."""
     require_axes("GlobalSumPool", batch_axis, channel_axis)
     return triple(GlobalPoolPiece(layers.GlobalSumPool()))
+
+
+def _window(
+    shape: Sequence[int], strides: Sequence[int] | None
+) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    return tuple(shape), None if strides is None else tuple(strides)

@@ -9,6 +9,18 @@ using ntkfast::Program;
 using ntkfast::ProgramBuilder;
 using ntkfast::SpatialWindow;
 
+namespace {
+
+SpatialWindow make_window(std::array<int, 2> size, std::array<int, 2> strides,
+                          const std::string& padding) {
+  return {size, strides,
+          padding == "VALID"  ? Padding::Valid
+          : padding == "SAME" ? Padding::Same
+                              : Padding::Circular};
+}
+
+}  // namespace
+
 void register_program(py::module_& module) {
   py::class_<Program>(module, "Program", "A network as operations over numbered values.");
   py::class_<ProgramBuilder>(module, "Builder", "Makes a Program, checking that it is legal.")
@@ -21,15 +33,21 @@ void register_program(py::module_& module) {
           [](ProgramBuilder& builder, int value, double weight_std, std::optional<double> bias_std,
              bool trainable, std::array<int, 2> filter, std::array<int, 2> strides,
              const std::string& padding, int channels, std::optional<double> scale) {
-            const SpatialWindow window{filter, strides,
-                                       padding == "VALID"  ? Padding::Valid
-                                       : padding == "SAME" ? Padding::Same
-                                                           : Padding::Circular};
-            return builder.conv(value, weight_std, bias_std, trainable, window, channels, scale);
+            return builder.conv(value, weight_std, bias_std, trainable,
+                                make_window(filter, strides, padding), channels, scale);
           },
           py::arg("value"), py::arg("W_std"), py::arg("b_std"), py::arg("trainable"),
           py::arg("filter_shape"), py::arg("strides"), py::arg("padding"), py::arg("out_chan"),
           py::arg("scale"))
+      .def(
+          "pool",
+          [](ProgramBuilder& builder, int value, bool mean, std::array<int, 2> window,
+             std::array<int, 2> strides, const std::string& padding, bool normalize_edges) {
+            return builder.pool(value, mean, make_window(window, strides, padding),
+                                normalize_edges);
+          },
+          py::arg("value"), py::arg("mean"), py::arg("window_shape"), py::arg("strides"),
+          py::arg("padding"), py::arg("normalize_edges"))
       .def("flatten", &ProgramBuilder::flatten, py::arg("value"))
       .def("global_pool", &ProgramBuilder::global_pool, py::arg("value"), py::arg("mean"))
       .def("dense", &ProgramBuilder::dense, py::arg("value"), py::arg("W_std"), py::arg("b_std"),

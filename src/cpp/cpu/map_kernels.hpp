@@ -4,6 +4,7 @@
 // window in which both images overlap, row by row, with a border of lanes that convolutions read.
 #pragma once
 
+#include "cpu/pool_kernels.hpp"
 #include "cpu/tile_kernels.hpp"
 
 namespace ntkfast::cpu {
@@ -43,6 +44,7 @@ struct MapKernels {
   // Sums over lanes of p p' rho and p p' tau (tau null: 0).
   void (*total)(const T* left, const T* right, const T* s, bool signed_rho, const T* tau,
                 std::int64_t n, double* K, double* T_sum);
+  const PoolKernels<T>* pools;
 };
 
 namespace baseline {

@@ -205,6 +205,7 @@ NTKFAST_DEVICE PairState<T> step_pair(const FlatOp& op, const PairRows<T>& rows,
     case OpKind::LayerNorm:
     case OpKind::Output:
     case OpKind::Conv:  // of positions, which no device knows yet
+    case OpKind::Pool:
     case OpKind::Flatten:
     case OpKind::GlobalPool:
       break;

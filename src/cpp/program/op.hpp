@@ -31,13 +31,15 @@ enum class OpKind : std::uint8_t {
   Output,         // hands value `in` to the sink as output number `out`
   // Of values with positions, below. The engine of src/cpp/spatial runs them.
   Conv,        // params: |W_std|, b_std, g, e; trainable, its own part of T is g^2 mean_o K + e^2
+  Pool,        // params: w, n; w times the sum over a window, or, if n is not 0, its mean over what
+               // lies inside of the image
   Flatten,     // K, T: the mean over equal positions
   GlobalPool,  // params: w; w times the sum over all pairs of positions
 };
 
 enum class Padding : std::uint8_t { Valid, Same, Circular };
 
-// What Conv reads at one output position, along the height and the width.
+// What Conv and Pool read at one output position, along the height and the width.
 struct SpatialWindow {
   std::array<int, 2> size, stride;
   Padding padding;
@@ -57,7 +59,7 @@ struct Op {
   int in2 = -1;                      // second value read, of ops that join two; -1: none
   std::vector<double> numbers = {};  // of ops with a list of parameters of any length
   const DualTable* table = nullptr;  // OpKind::Table only; the program owns it
-  SpatialWindow window = {};         // OpKind::Conv only
+  SpatialWindow window = {};         // OpKind::Conv and Pool only
 };
 
 }  // namespace ntkfast

@@ -122,9 +122,10 @@ bool is_degree(double number) {
 
 int ProgramBuilder::add(Op op, Value value) {
   ++program_.layers;
-  const bool moves =
-      op.kind == OpKind::Conv || op.kind == OpKind::Flatten || op.kind == OpKind::GlobalPool;
+  const bool moves = op.kind == OpKind::Conv || op.kind == OpKind::Pool ||
+                     op.kind == OpKind::Flatten || op.kind == OpKind::GlobalPool;
   if (!moves) value.grid = at(op.in).grid;
+  value.pools = at(op.in).pools + (op.kind == OpKind::Pool ? 1 : 0);
   op.out = static_cast<int>(program_.values.size());
   program_.ops.push_back(op);
   program_.values.push_back(std::move(value));

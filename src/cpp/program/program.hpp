@@ -39,6 +39,7 @@ struct Value {
   std::vector<int> sources;
   int width;          // channels, or one of the two below
   Grid grid = {};     // kAnyWidth on both sides where the size is not known yet
+  int pools = 0;      // that leave positions, before it
   int slot = -1;      // buffer of the pairs of this value, shared with what LayerNorm makes of it
   int row_slot = -1;  // buffer of its rows
 };
@@ -69,6 +70,9 @@ class ProgramBuilder {
   // is that of dense_standard(), empty for the NTK parameterization.
   int conv(int value, double weight_std, std::optional<double> bias_std, bool trainable,
            const SpatialWindow& window, int channels, std::optional<double> scale);
+  // Sums over windows of positions, or their means: over all of the window, or, with
+  // `normalize_edges`, over what of it lies inside of the image.
+  int pool(int value, bool mean, const SpatialWindow& window, bool normalize_edges);
   // Positions become channels.
   int flatten(int value);
   // Sum over all positions, or their mean.

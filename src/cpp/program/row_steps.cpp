@@ -167,6 +167,7 @@ RowState step_row(const Op& op, const RowState& in, const RowState& in2, double*
       return product_row(in, in2);
     case OpKind::Output:
     case OpKind::Conv:  // of positions, which are no rows
+    case OpKind::Pool:
     case OpKind::Flatten:
     case OpKind::GlobalPool:
       break;

@@ -26,6 +26,14 @@ int output_size(const std::string& name, const SpatialWindow& window, std::size_
   return out;
 }
 
+void require_window(const std::string& name, const SpatialWindow& window) {
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    if (window.size[axis] < 1 || window.stride[axis] < 1) {
+      throw ArchitectureError(name + ": sizes of windows and strides must be at least 1");
+    }
+  }
+}
+
 }  // namespace
 
 int ProgramBuilder::image(int height, int width, int channels) {
@@ -45,7 +53,14 @@ void ProgramBuilder::require_positions(const std::string& name, const Value& in,
 
 void ProgramBuilder::require_one_grid(const std::string& name, const Value& a,
                                       const Value& b) const {
-  if (a.grid == b.grid) return;
+  if (a.grid == b.grid) {
+    if (a.pools == b.pools || !a.grid.has_positions()) return;
+    throw ArchitectureError(name + " joins " + a.produced + " behind " + std::to_string(a.pools) +
+                            " pools and " + b.produced + " behind " + std::to_string(b.pools) +
+                            ": pools are where positions of one image first meet others, and "
+                            "branches have to do that together. Put AvgPool((1, 1)), which "
+                            "changes nothing, into the one with fewer");
+  }
   const auto text = [](const Grid& grid) {
     return grid.has_positions() ? std::to_string(grid.height) + " x " + std::to_string(grid.width)
                                 : "no";
@@ -64,11 +79,7 @@ int ProgramBuilder::conv(int value, double weight_std, std::optional<double> bia
   if (!std::isfinite(weight) || !std::isfinite(bias)) {
     throw ArchitectureError(own + ": W_std and b_std must be finite");
   }
-  for (std::size_t axis = 0; axis < 2; ++axis) {
-    if (window.size[axis] < 1 || window.stride[axis] < 1) {
-      throw ArchitectureError(own + ": filter sizes and strides must be at least 1");
-    }
-  }
+  require_window(own, window);
   Op op{OpKind::Conv, {}, trainable, value, 0, {weight, bias, weight, bias}};
   op.window = window;
   if (scale) {
@@ -89,6 +100,24 @@ int ProgramBuilder::conv(int value, double weight_std, std::optional<double> bia
   result.grid = {output_size(own, window, 0, in.grid.height),
                  output_size(own, window, 1, in.grid.width)};
   return add(op, std::move(result));
+}
+
+// A linear map of positions, the same for every channel: a Gaussian stays one.
+int ProgramBuilder::pool(int value, bool mean, const SpatialWindow& window, bool normalize_edges) {
+  Value out = at(value);
+  const std::string own = label(mean ? "AvgPool" : "SumPool");
+  require_positions(own, out, true);
+  require_window(own, window);
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    int& size = axis == 0 ? out.grid.height : out.grid.width;
+    size = output_size(own, window, axis, size);
+  }
+  out.produced = own;
+  const double weight = mean ? 1 / (1.0 * window.size[0] * window.size[1]) : 1;
+  const bool inside = mean && normalize_edges && window.padding == Padding::Same;
+  Op op{OpKind::Pool, {}, false, value, 0, {weight, inside ? 1.0 : 0.0}};
+  op.window = window;
+  return add(op, std::move(out));
 }
 
 int ProgramBuilder::flatten(int value) {

@@ -22,6 +22,9 @@ constexpr std::int64_t kGridMultiple = 64;
 // With so many tiles there is enough to deal; with fewer, offsets are dealt as well.
 constexpr std::int64_t kManyTiles = 64, kOffsetGroups = 16;
 
+// What pools add up of the pairs of one tile, per thread.
+constexpr std::int64_t kPoolBytes = 32 << 20;
+
 // Columns of images that are kept at a time.
 constexpr std::int64_t kSlabBytes = 256 << 20;
 
@@ -36,28 +39,48 @@ std::int64_t slab_images(const SpatialPlan& plan) {
 constexpr std::int64_t kRowBytes = 128;
 
 std::int64_t column_bytes(const SpatialPlan& plan, std::int64_t itemsize) {
-  return OffsetLayout(plan, {0, 0}).size * itemsize;
+  return largest_layout(plan) * itemsize;
+}
+
+// What pools add up of one pair of images.
+std::int64_t pool_bytes(const Sweep& pairs) {
+  return pairs.largest() * static_cast<std::int64_t>(sizeof(double));
 }
 
 // Depends on the network and the images' size alone, so that results never depend on threads.
-std::int64_t tile_edge(const SpatialPlan& plan, std::int64_t itemsize) {
-  return std::clamp<std::int64_t>(kTileBytes / (2 * column_bytes(plan, itemsize)), 1, kLargestTile);
+std::int64_t tile_edge(const SpatialPlan& plan, const Sweep& pairs, std::int64_t itemsize) {
+  std::int64_t edge = std::min(kTileBytes / (2 * column_bytes(plan, itemsize)), kLargestTile);
+  while (edge > 1 && edge * edge * pool_bytes(pairs) > kPoolBytes) --edge;
+  return std::max<std::int64_t>(1, edge);
+}
+
+// Into how many tasks the offsets of a tile may be divided: pools mix them.
+std::int64_t offset_groups(const SpatialPlan& plan, const Sweep& pairs) {
+  if (!plan.pools().empty()) return 1;
+  return std::min(static_cast<std::int64_t>(pairs.offsets(0).size()), kOffsetGroups);
 }
 
 // Columns of consecutive images.
 template <class T>
 class Images {
  public:
-  Images(const SpatialPlan& plan, const T* images, std::int64_t first, std::int64_t count,
-         const char* argument, int threads, const Monitor& monitor)
+  using Runners = std::vector<std::unique_ptr<MapRunner<T>>>;
+
+  Images(const SpatialPlan& plan, const Sweep& own, const Runners& runners, const T* images,
+         std::int64_t first, std::int64_t count, const char* argument, const Monitor& monitor)
       : first_(first), columns_(static_cast<std::size_t>(count)) {
     const Value& input = plan.program().values[0];
     const std::int64_t size = input.grid.count() * input.width;
-    Tasks tasks(count, threads, monitor);
-    tasks.run([&](int, std::int64_t k) {
+    Tasks tasks(count, static_cast<int>(runners.size()), monitor);
+    tasks.run([&](int worker, std::int64_t k) {
       columns_[static_cast<std::size_t>(k)] =
-          std::make_unique<ImageColumns<T>>(plan, images + (first + k) * size, first + k, argument);
+          std::make_unique<ImageColumns<T>>(plan, own, *runners[static_cast<std::size_t>(worker)],
+                                            images + (first + k) * size, first + k, argument);
     });
+  }
+  // One image alone.
+  Images(std::unique_ptr<ImageColumns<T>> image, std::int64_t number) : first_(number) {
+    columns_.push_back(std::move(image));
   }
   const ImageColumns<T>& operator[](std::int64_t i) const {
     return *columns_[static_cast<std::size_t>(i - first_)];
@@ -80,22 +103,19 @@ class TileSide {
         first_(first),
         count_(count),
         left_(left),
-        // No offset has larger windows than equal positions.
         windows_(cpu::aligned_array<T>(
-            static_cast<std::size_t>(count * OffsetLayout(plan, {0, 0}).size + cpu::kCopySlack))) {}
+            static_cast<std::size_t>(count * largest_layout(plan) + cpu::kCopySlack))) {}
 
   void move_to(const OffsetLayout& layout) {
     stride_ = layout.size;
-    const auto& columns = plan_.columns();
     for (std::int64_t i = 0; i < count_; ++i) {
-      for (std::size_t k = 0; k < columns.size(); ++k) {
-        images_[first_ + i].copy_window(plan_, kernels_, k,
-                                        layout.shape[static_cast<std::size_t>(columns[k].value)],
-                                        left_, windows_.get() + i * stride_ + layout.column[k]);
-      }
+      images_[first_ + i].copy_windows(plan_, kernels_, layout, left_,
+                                       windows_.get() + i * stride_);
     }
   }
-  const T* window(std::int64_t i) const { return windows_.get() + i * stride_; }
+  MapSide<T> operator[](std::int64_t i) const {
+    return {windows_.get() + i * stride_, images_[first_ + i].entries()};
+  }
 
  private:
   const SpatialPlan& plan_;
@@ -116,6 +136,8 @@ class Engine {
   Engine(const Program& program, const std::vector<cpu::GramOutput<T>>& outputs,
          const cpu::GramOptions& options)
       : plan_(program),
+        pairs_(plan_, Sweep::Of::Pairs),
+        own_(plan_, Sweep::Of::Itself),
         ntk_(std::any_of(outputs.begin(), outputs.end(),
                          [](const auto& out) { return out.ntk != nullptr; })),
         head_(plan_, ntk_, options.isa),
@@ -139,8 +161,9 @@ class Engine {
   Sums own_readouts(const T* images, std::int64_t n, const char* argument);
   void run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bool symmetric,
                  std::int64_t columns);
-  void add_offsets(const Tile& tile, const Images<T>& x, const Images<T>& z, bool symmetric,
-                   std::size_t begin, std::size_t end, Tasks& tasks, int worker, Sums& sums);
+  // A share of the offsets of a tile, number `group` of `groups`.
+  void run_tile(const Tile& tile, const Images<T>& x, const Images<T>& z, bool symmetric,
+                std::size_t group, std::size_t groups, Tasks& tasks, int worker, Sums& sums);
   void finish(const Tile& tile, bool symmetric, const Sums& sums, std::int64_t columns);
   void write(std::int64_t at, int output, const Readout& value);
   // Pairs above the diagonal are mirrored.
@@ -149,6 +172,7 @@ class Engine {
   }
 
   SpatialPlan plan_;
+  Sweep pairs_, own_;
   bool ntk_;
   Head head_;
   const std::vector<cpu::GramOutput<T>>& outputs_;
@@ -165,18 +189,17 @@ typename Engine<T>::Sums Engine<T>::own_readouts(const T* images, std::int64_t n
                                                  const char* argument) {
   Sums sums(static_cast<std::size_t>(n) * readouts_);
   Tasks tasks(n, threads_, options_.monitor);
+  const Value& input = plan_.program().values[0];
+  const std::int64_t size = input.grid.count() * input.width;
   tasks.run([&](int worker, std::int64_t i) {
-    const Images<T> own(plan_, images, i, 1, argument, 1, {});
-    TileSide<T> left(plan_, kernels_, own, i, 1, true), right(plan_, kernels_, own, i, 1, false);
-    for (const Offset& offset : plan_.offsets()) {
-      tasks.checkpoint(worker);
-      const OffsetLayout layout(plan_, offset);
-      left.move_to(layout);
-      right.move_to(layout);
-      runners_[static_cast<std::size_t>(worker)]->run(
-          layout, left.window(0), right.window(0), true,
-          sums.data() + static_cast<std::size_t>(i) * readouts_);
-    }
+    const Images<T> own(
+        std::make_unique<ImageColumns<T>>(plan_, own_, *runners_[static_cast<std::size_t>(worker)],
+                                          images + i * size, i, argument),
+        i);
+    Sums readouts(readouts_);
+    run_tile({i, 1, i, 1}, own, own, true, 0, 1, tasks, worker, readouts);
+    std::copy(readouts.begin(), readouts.end(),
+              sums.begin() + i * static_cast<std::int64_t>(readouts_));
   });
   return sums;
 }
@@ -192,24 +215,35 @@ std::vector<HeadRow> Engine<T>::rows(const T* images, std::int64_t n, const char
 }
 
 template <class T>
-void Engine<T>::add_offsets(const Tile& tile, const Images<T>& x, const Images<T>& z,
-                            bool symmetric, std::size_t begin, std::size_t end, Tasks& tasks,
-                            int worker, Sums& sums) {
+void Engine<T>::run_tile(const Tile& tile, const Images<T>& x, const Images<T>& z, bool symmetric,
+                         std::size_t group, std::size_t groups, Tasks& tasks, int worker,
+                         Sums& sums) {
   TileSide<T> left(plan_, kernels_, x, tile.i0, tile.rows, true);
   TileSide<T> right(plan_, kernels_, z, tile.j0, tile.cols, false);
   MapRunner<T>& runner = *runners_[static_cast<std::size_t>(worker)];
-  for (std::size_t k = begin; k < end; ++k) {
-    const OffsetLayout layout(plan_, plan_.offsets()[k]);
-    left.move_to(layout);
-    right.move_to(layout);
-    for (std::int64_t i = 0; i < tile.rows; ++i) {
-      tasks.checkpoint(worker);
-      for (std::int64_t j = 0; j < tile.cols && !skipped(tile, symmetric, i, j); ++j) {
-        const bool same = symmetric && tile.i0 + i == tile.j0 + j;
-        runner.run(layout, left.window(i), right.window(j), same,
-                   sums.data() + static_cast<std::size_t>(i * tile.cols + j) * readouts_);
+  std::vector<double> in, out;  // what the pools before and behind a stage add up, pair by pair
+  for (std::size_t stage = 0; stage < plan_.stages().size(); ++stage) {
+    const std::int64_t before = stage == 0 ? 0 : pairs_.numbers(stage - 1);
+    const std::int64_t behind = pairs_.numbers(stage);
+    out.assign(static_cast<std::size_t>(tile.rows * tile.cols * behind), 0.0);
+    const auto& offsets = pairs_.offsets(stage);
+    const std::size_t end = offsets.size() * (group + 1) / groups;
+    for (std::size_t k = offsets.size() * group / groups; k < end; ++k) {
+      const OffsetLayout layout(plan_, stage, offsets[k]);
+      left.move_to(layout);
+      right.move_to(layout);
+      for (std::int64_t i = 0; i < tile.rows; ++i) {
+        tasks.checkpoint(worker);
+        for (std::int64_t j = 0; j < tile.cols && !skipped(tile, symmetric, i, j); ++j) {
+          const bool same = symmetric && tile.i0 + i == tile.j0 + j;
+          const std::int64_t pair = i * tile.cols + j;
+          runner.run(pairs_, layout, left[i], right[j], same,
+                     {in.data() + pair * before, out.data() + pair * behind,
+                      sums.data() + static_cast<std::size_t>(pair) * readouts_});
+        }
       }
     }
+    in.swap(out);
   }
 }
 
@@ -255,8 +289,8 @@ void Engine<T>::gram(const T* x, std::int64_t n, const T* z, std::int64_t m) {
   }
   const std::int64_t slab = slab_images<T>(plan_);
   const auto columns = [&](const T* images, std::int64_t i, std::int64_t count, const char* name) {
-    return std::make_unique<Images<T>>(plan_, images, i, std::min(slab, count - i), name, threads_,
-                                       options_.monitor);
+    return std::make_unique<Images<T>>(plan_, own_, runners_, images, i, std::min(slab, count - i),
+                                       name, options_.monitor);
   };
   for (std::int64_t i = 0; i < n; i += slab) {
     const auto left = columns(x, i, n, "X");
@@ -272,7 +306,7 @@ void Engine<T>::gram(const T* x, std::int64_t n, const T* z, std::int64_t m) {
 template <class T>
 void Engine<T>::run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bool symmetric,
                           std::int64_t columns) {
-  const std::int64_t edge = tile_edge(plan_, sizeof(T));
+  const std::int64_t edge = tile_edge(plan_, pairs_, sizeof(T));
   const std::int64_t i1 = range.i0 + range.rows, j1 = range.j0 + range.cols;
   std::vector<Tile> tiles;
   for (std::int64_t i = range.i0; i < i1; i += edge) {
@@ -280,11 +314,8 @@ void Engine<T>::run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bo
       tiles.push_back({i, std::min(edge, i1 - i), j, std::min(edge, j1 - j)});
     }
   }
-  const auto offsets = plan_.offsets().size();
-  const auto groups =
-      static_cast<std::size_t>(static_cast<std::int64_t>(tiles.size()) >= kManyTiles
-                                   ? 1
-                                   : std::min(static_cast<std::int64_t>(offsets), kOffsetGroups));
+  const auto groups = static_cast<std::size_t>(
+      static_cast<std::int64_t>(tiles.size()) >= kManyTiles ? 1 : offset_groups(plan_, pairs_));
   std::vector<std::vector<Sums>> sums(tiles.size(), std::vector<Sums>(groups));
   const auto unfinished = std::make_unique<std::atomic<std::size_t>[]>(tiles.size());
   for (std::size_t t = 0; t < tiles.size(); ++t) unfinished[t] = groups;
@@ -295,8 +326,7 @@ void Engine<T>::run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bo
     const Tile& tile = tiles[t];
     Sums& own = sums[t][g];
     own.resize(static_cast<std::size_t>(tile.rows * tile.cols) * readouts_);
-    add_offsets(tile, x, z, symmetric, offsets * g / groups, offsets * (g + 1) / groups, tasks,
-                worker, own);
+    run_tile(tile, x, z, symmetric, g, groups, tasks, worker, own);
     if (unfinished[t].fetch_sub(1) != 1) return;
     Sums& total = sums[t][0];
     for (std::size_t k = 1; k < groups; ++k) {
@@ -339,15 +369,23 @@ void diagonal(const Program& program, const T* x, std::int64_t n,
 Cost plan_cost(const Program& program, std::int64_t n, std::int64_t m, std::int64_t itemsize,
                int threads) {
   const SpatialPlan plan(program);
-  Cost cost{static_cast<std::int64_t>(plan.offsets().size()), 0, 0};
-  for (const Offset& offset : plan.offsets()) {
-    const OffsetLayout layout(plan, offset);
-    for (const PlannedStep& step : plan.steps(true)) {
-      if (step.op->kind == OpKind::Output || !plan.on_maps(*step.op)) continue;
-      cost.lanes += static_cast<double>(layout.shape[static_cast<std::size_t>(step.op->in)].lanes);
+  const Sweep pairs(plan, Sweep::Of::Pairs);
+  Cost cost{0, 0, 0};
+  for (std::size_t stage = 0; stage < plan.stages().size(); ++stage) {
+    for (const Sweep::Point& point : pairs.offsets(stage)) {
+      ++cost.offsets;
+      const OffsetLayout layout(plan, stage, point);
+      for (const PlannedStep& step : plan.steps(true)) {
+        if (step.op->kind == OpKind::Output || !plan.on_maps(*step.op)) continue;
+        cost.lanes +=
+            static_cast<double>(layout.shape[static_cast<std::size_t>(step.op->in)].lanes);
+      }
     }
   }
-  const std::int64_t edge = tile_edge(plan, itemsize), per_image = column_bytes(plan, itemsize);
+  const std::int64_t edge = tile_edge(plan, pairs, itemsize),
+                     per_image = itemsize == 4 ? ImageColumns<float>::bytes(plan)
+                                               : ImageColumns<double>::bytes(plan),
+                     windows = column_bytes(plan, itemsize);
   const std::int64_t slab = itemsize == 4 ? slab_images<float>(plan) : slab_images<double>(plan);
   const std::int64_t kept = std::min(n, slab) + std::min(m, slab);
   const std::int64_t scratch = itemsize == 4 ? MapRunner<float>::scratch_bytes(plan)
@@ -355,7 +393,8 @@ Cost plan_cost(const Program& program, std::int64_t n, std::int64_t m, std::int6
   const auto readouts = static_cast<std::int64_t>(sizeof(Readout)) * readout_count(program);
   const std::int64_t sums = kOffsetGroups * edge * edge * readouts;
   cost.workspace_bytes =
-      kept * per_image + threads * (2 * edge * per_image + scratch + sums) +
+      kept * per_image +
+      threads * (2 * edge * windows + scratch + sums + edge * edge * pool_bytes(pairs)) +
       (n + m) * (readouts + kRowBytes * static_cast<std::int64_t>(program.ops.size()));
   return cost;
 }

@@ -56,27 +56,27 @@ void write_framed(const Roots& values, const Frame& frame, Edge edge, bool circu
   }
 }
 
-// Sum of q over the taps of every output position: along the height, then along the width.
-Roots summed_squares(const Roots& in, const Grid& from, const Grid& to, const SpatialWindow& window,
-                     const SpatialPlan& plan) {
-  const Frame frame(from, plan.border());
+// Sum over the taps of every output position: along the height, then along the width.
+Roots window_sums(const Roots& in, const Grid& from, const SpatialWindow& window) {
   const WindowAxis rows(window, 0, from.height), cols(window, 1, from.width);
-  Roots square(in.size()), framed(static_cast<std::size_t>(frame.count()));
-  std::transform(in.begin(), in.end(), square.begin(), [](double p) { return p * p; });
-  write_framed(square, frame, Edge::Zero, plan.circular(), framed.data());
+  const std::array<int, 2> border{std::max(rows.before, rows.after()),
+                                  std::max(cols.before, cols.after())};
+  const Frame frame(from, border);
+  Roots framed(static_cast<std::size_t>(frame.count()));
+  write_framed(in, frame, Edge::Zero, window.padding == Padding::Circular, framed.data());
   const auto pitch = static_cast<std::size_t>(frame.pitch());
-  Roots column(pitch), sum(static_cast<std::size_t>(to.count()));
-  for (int y = 0; y < to.height; ++y) {
+  Roots column(pitch), sum(static_cast<std::size_t>(rows.out) * static_cast<std::size_t>(cols.out));
+  for (int y = 0; y < rows.out; ++y) {
     std::fill(column.begin(), column.end(), 0.0);
     for (int t = 0; t < rows.size; ++t) {
       const int r = rows.stride * y - rows.before + t + frame.border_y;
       const double* row = framed.data() + static_cast<std::size_t>(r) * pitch;
       for (std::size_t x = 0; x < pitch; ++x) column[x] += row[x];
     }
-    double* out = sum.data() + std::int64_t{y} * to.width;
+    double* out = sum.data() + std::int64_t{y} * cols.out;
     for (int t = 0; t < cols.size; ++t) {
       const double* tap = column.data() + frame.border_x - cols.before + t;
-      for (int x = 0; x < to.width; ++x) out[x] += tap[x * cols.stride];
+      for (int x = 0; x < cols.out; ++x) out[x] += tap[x * cols.stride];
     }
   }
   return sum;
@@ -89,23 +89,27 @@ template <class T>
 class ColumnWriter {
  public:
   ColumnWriter(const SpatialPlan& plan, const std::vector<std::int64_t>& first, T* data,
-               std::int64_t number, const char* argument)
+               double* entries, std::int64_t number, const char* argument)
       : plan_(plan),
         program_(plan.program()),
         first_(first),
         data_(data),
+        entries_(entries),
         number_(number),
         argument_(argument),
         roots_(program_.values.size()) {}
 
   const Roots& roots(int value) const { return roots_[at(value)]; }
 
-  void run(const T* image) {
-    read_pixels(image);
+  // All columns of one stage, from pixels or from the roots behind the pools before it.
+  void run(std::size_t stage, const T* image) {
+    if (stage == 0) read_pixels(image);
     for (std::size_t index = 0; index < program_.ops.size(); ++index) {
       const Op& op = program_.ops[index];
-      if (op.kind == OpKind::Output || !plan_.on_maps(op)) continue;
-      if (is_readout(op)) {
+      if (op.kind == OpKind::Output || !plan_.on_maps(op) || plan_.stage_of(op.in) != stage) {
+        continue;
+      }
+      if (is_readout(op) || op.kind == OpKind::Pool) {
         write(plan_.first_column(index), roots_[at(op.in)]);
       } else if (op.kind == OpKind::Conv) {
         convolve(op, plan_.first_column(index));
@@ -118,12 +122,38 @@ class ColumnWriter {
     }
   }
 
+  // From what a pool has added up of the image with itself at coarse offset 0: p p' (1 - rho).
+  void pool(std::size_t number, const cpu::PoolKernels<T>& kernels, const double* deficit) {
+    const Op& op = plan_.pool(number);
+    const std::int64_t count = grid(op.out).count();
+    double* inverse = entries_ + plan_.pools()[number].entry;
+    double *total = inverse + count, *half = total + count;
+    Roots in = roots_[at(op.in)], ones(in.size(), 1.0);
+    for (double& p : in) p = static_cast<double>(static_cast<T>(p));  // as maps read it
+    const Roots sum = window_sums(in, grid(op.in), op.window),
+                inside = window_sums(ones, grid(op.in), op.window);
+    Roots& out = roots_[at(op.out)];
+    out.resize(at(static_cast<int>(count)));
+    for (std::size_t p = 0; p < out.size(); ++p) {
+      const double weight = op.params[1] != 0 ? 1 / inside[p] : op.params[0];
+      const double variance = sum[p] * sum[p] - deficit[p];
+      out[p] = variance > 0 ? weight * std::sqrt(variance) : 0;
+      if (!std::isfinite(out[p])) refuse(op, out[p]);
+      inverse[p] = out[p] > 0 ? weight / out[p] : 0;
+      total[p] = inverse[p] * sum[p];
+    }
+    std::copy_n(deficit, count, half);
+    kernels.scale(inverse, inverse, count, half);
+    for (std::int64_t p = 0; p < count; ++p) half[p] *= 0.5;
+  }
+
  private:
   Grid grid(int value) const { return program_.values[at(value)].grid; }
 
   void write(std::size_t k, const Roots& values) {
     const ColumnPlan& column = plan_.columns()[k];
-    write_framed(values, Frame(grid(column.value), plan_.border()), column.edge, plan_.circular(),
+    const Stage& stage = plan_.stage(column.value);
+    write_framed(values, Frame(grid(column.value), stage.border), column.edge, stage.circular,
                  data_ + first_[k]);
   }
 
@@ -162,7 +192,9 @@ class ColumnWriter {
     write(first, in);
     const double taps = 1.0 * op.window.size[0] * op.window.size[1];
     const double weight = op.params[0] / std::sqrt(taps), bias = op.params[1];
-    out = summed_squares(in, grid(op.in), grid(op.out), op.window, plan_);
+    Roots square(in.size());
+    std::transform(in.begin(), in.end(), square.begin(), [](double p) { return p * p; });
+    out = window_sums(square, grid(op.in), op.window);
     Roots inverse(out.size());
     for (std::size_t p = 0; p < out.size(); ++p) {
       out[p] = std::sqrt(weight * weight * out[p] + bias * bias);
@@ -202,34 +234,72 @@ class ColumnWriter {
   const Program& program_;
   const std::vector<std::int64_t>& first_;
   T* data_;
+  double* entries_;
   std::int64_t number_;
   const char* argument_;
   std::vector<Roots> roots_;
 };
 
-// Where each column starts; returns the size of all.
-std::int64_t layout_columns(const SpatialPlan& plan, std::vector<std::int64_t>& first) {
-  std::int64_t size = 0;
-  for (const ColumnPlan& column : plan.columns()) {
-    first.push_back(size);
-    size += Frame(plan.program().values[at(column.value)].grid, plan.border()).count();
-  }
-  return size + cpu::kCopySlack;
-}
-
 }  // namespace
 
 template <class T>
-ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const T* image, std::int64_t number,
-                              const char* argument) {
-  data_.resize(static_cast<std::size_t>(layout_columns(plan, first_)));
-  ColumnWriter<T>(plan, first_, data_.data(), number, argument).run(image);
+ImageColumns<T>::ImageColumns(const SpatialPlan& plan, const Sweep& own, MapRunner<T>& runner,
+                              const T* image, std::int64_t number, const char* argument,
+                              const WantedRoots& wanted) {
+  std::int64_t size = 0;
+  for (const ColumnPlan& column : plan.columns()) {
+    const Grid& grid = plan.program().values[at(column.value)].grid;
+    first_.push_back(size);
+    size += Frame(grid, plan.stage(column.value).border).count();
+  }
+  data_.resize(static_cast<std::size_t>(size + cpu::kCopySlack));
+  entries_.resize(static_cast<std::size_t>(plan.entry_size()));
+  ColumnWriter<T> writer(plan, first_, data_.data(), entries_.data(), number, argument);
+  std::vector<double> in, out;
+  cpu::AlignedArray<T> left, right;
+  if (!plan.pools().empty()) {
+    const auto lanes = static_cast<std::size_t>(largest_layout(plan) + cpu::kCopySlack);
+    left = cpu::aligned_array<T>(lanes);
+    right = cpu::aligned_array<T>(lanes);
+  }
+  const cpu::MapKernels<T>& kernels = runner.kernels();
+  for (std::size_t stage = 0; stage < plan.stages().size(); ++stage) {
+    writer.run(stage, image);
+    if (plan.stages()[stage].pools.empty()) continue;
+    out.assign(static_cast<std::size_t>(own.numbers(stage)), 0.0);
+    for (const Sweep::Point& point : own.offsets(stage)) {
+      const OffsetLayout layout(plan, stage, point);
+      copy_windows(plan, kernels, layout, true, left.get());
+      copy_windows(plan, kernels, layout, false, right.get());
+      runner.run(own, layout, {left.get(), entries()}, {right.get(), entries()}, true,
+                 {in.data(), out.data(), nullptr});
+    }
+    for (const std::size_t pool : plan.stages()[stage].pools) {
+      writer.pool(pool, *kernels.pools, out.data() + own.equal_positions(pool));
+    }
+    in.swap(out);
+  }
+  if (wanted.roots != nullptr) *wanted.roots = writer.roots(wanted.value);
 }
 
 template <class T>
 std::int64_t ImageColumns<T>::bytes(const SpatialPlan& plan) {
-  std::vector<std::int64_t> first;
-  return layout_columns(plan, first) * static_cast<std::int64_t>(sizeof(T));
+  std::int64_t size = cpu::kCopySlack;
+  for (const ColumnPlan& column : plan.columns()) {
+    const Grid& grid = plan.program().values[static_cast<std::size_t>(column.value)].grid;
+    size += Frame(grid, plan.stage(column.value).border).count();
+  }
+  return size * static_cast<std::int64_t>(sizeof(T)) +
+         plan.entry_size() * static_cast<std::int64_t>(sizeof(double));
+}
+
+template <class T>
+void ImageColumns<T>::copy_windows(const SpatialPlan& plan, const cpu::MapKernels<T>& kernels,
+                                   const OffsetLayout& layout, bool left, T* lanes) const {
+  for (const std::size_t k : plan.stages()[layout.stage].columns) {
+    const MapShape& shape = layout.shape[at(plan.columns()[k].value)];
+    if (shape.lanes != 0) copy_window(plan, kernels, k, shape, left, lanes + layout.column[k]);
+  }
 }
 
 template <class T>
@@ -237,9 +307,10 @@ void ImageColumns<T>::copy_window(const SpatialPlan& plan, const cpu::MapKernels
                                   std::size_t k, const MapShape& shape, bool left, T* lanes) const {
   const ColumnPlan& column = plan.columns()[k];
   const T* first = data_.data() + first_[k];
-  if (plan.circular()) return copy_circular(plan, column, first, shape, left, lanes);
+  if (plan.stage(column.value).circular)
+    return copy_circular(plan, column, first, shape, left, lanes);
   const Frame frame(plan.program().values[static_cast<std::size_t>(column.value)].grid,
-                    plan.border());
+                    plan.stage(column.value).border);
   const MapAxis &rows = shape.axis[0], &cols = shape.axis[1];
   // Position p lies behind the border, where the window starts a border before it.
   const std::int64_t y = left ? rows.left : rows.right, x = left ? cols.left : cols.right;
@@ -257,7 +328,7 @@ void ImageColumns<T>::copy_circular(const SpatialPlan& plan, const ColumnPlan& c
                                     const T* first, const MapShape& shape, bool left,
                                     T* lanes) const {
   const Frame frame(plan.program().values[static_cast<std::size_t>(column.value)].grid,
-                    plan.border());
+                    plan.stage(column.value).border);
   const MapAxis &rows = shape.axis[0], &cols = shape.axis[1];
   const int height = rows.size + 2 * frame.border_y, width = cols.size + 2 * frame.border_x;
   const T* inside = first + frame.border_y * frame.pitch() + frame.border_x;
@@ -276,21 +347,7 @@ void ImageColumns<T>::copy_circular(const SpatialPlan& plan, const ColumnPlan& c
             column.edge == Edge::Nearest ? lanes[used - 1] : T(0));
 }
 
-template <class T>
-std::vector<double> position_roots(const SpatialPlan& plan, const T* image, int value,
-                                   std::int64_t number, const char* argument) {
-  std::vector<std::int64_t> first;
-  std::vector<T> data(static_cast<std::size_t>(layout_columns(plan, first)));
-  ColumnWriter<T> writer(plan, first, data.data(), number, argument);
-  writer.run(image);
-  return writer.roots(value);
-}
-
 template class ImageColumns<float>;
 template class ImageColumns<double>;
-template std::vector<double> position_roots(const SpatialPlan&, const float*, int, std::int64_t,
-                                            const char*);
-template std::vector<double> position_roots(const SpatialPlan&, const double*, int, std::int64_t,
-                                            const char*);
 
 }  // namespace ntkfast::spatial

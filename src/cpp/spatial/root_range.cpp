@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "backend/parallel.hpp"
@@ -38,13 +39,21 @@ RootRange root_range(const Program& program, const T* x, std::int64_t n, const c
     return range_of(roots);
   }
   const SpatialPlan plan(program);
+  const Sweep own(plan, Sweep::Of::Itself);
+  const int threads = std::max(1, options.threads);
+  std::vector<std::unique_ptr<MapRunner<T>>> runners;
+  for (int t = 0; t < threads; ++t) {
+    runners.push_back(std::make_unique<MapRunner<T>>(plan, false, options.isa));
+  }
   const Value& input = program.values[0];
   const std::int64_t size = input.grid.count() * input.width;
   std::vector<RootRange> ranges(static_cast<std::size_t>(n), kEmpty);
-  Tasks tasks(n, std::max(1, options.threads), options.monitor);
-  tasks.run([&](int, std::int64_t i) {
-    ranges[static_cast<std::size_t>(i)] =
-        range_of(position_roots(plan, x + i * size, output->in, i, argument));
+  Tasks tasks(n, threads, options.monitor);
+  tasks.run([&](int worker, std::int64_t i) {
+    std::vector<double> roots;
+    const ImageColumns<T> columns(plan, own, *runners[static_cast<std::size_t>(worker)],
+                                  x + i * size, i, argument, {output->in, &roots});
+    ranges[static_cast<std::size_t>(i)] = range_of(roots);
   });
   RootRange whole = kEmpty;
   for (const RootRange& range : ranges) {

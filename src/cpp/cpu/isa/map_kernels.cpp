@@ -2,6 +2,7 @@
 #include "cpu/map_kernels.hpp"
 
 #include "cpu/isa/loops.hpp"
+#include "cpu/isa/pool_steps.hpp"
 #include "cpu/isa/steps.hpp"
 #include "math/deficit.hpp"
 #include "math/unrolled.hpp"
@@ -214,8 +215,8 @@ void total(const T* left, const T* right, const T* s, bool signed_rho, const T* 
 }
 
 template <class T>
-constexpr MapKernels<T> kMapKernels = {map_step<T>, map_join<T>,   conv_function<T>,
-                                       pixels<T>,   copy_block<T>, total<T>};
+constexpr MapKernels<T> kMapKernels = {map_step<T>,   map_join<T>, conv_function<T>, pixels<T>,
+                                       copy_block<T>, total<T>,    pool_kernels<T>()};
 
 }  // namespace
 
