@@ -404,8 +404,8 @@ class Network:
     ) -> tuple[Approximation, ...]:
         """Return how every activation without closed form is computed on these data, and its error.
 
-        Such activations (`Tanh`, `Elementwise`, ...) are evaluated from a table that is fitted to
-        the range of ``K(x, x)`` in front of them (at all positions of images), once for such data.
+        Such activations (`Tanh`, ...) are evaluated from a table that is fitted to the range of
+        ``K(x, x)`` in front of them, at all positions of images, once for such data.
 
         Parameters
         ----------
