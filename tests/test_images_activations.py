@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ntkfast as nk
+from ntkfast import _core
 from oracle import images
 from oracle.compare import assert_close
 
@@ -51,6 +52,7 @@ def _conv(**arguments: Any) -> dict[str, Any]:
     padding=st.sampled_from(["VALID", "SAME", "CIRCULAR"]),
     bias=st.sampled_from([None, 0.2]),
     norm=st.booleans(),
+    pool=st.sampled_from([None, "AvgPool", "SumPool"]),
     readout=st.sampled_from(["Flatten", "GlobalAvgPool"]),
     seed=st.integers(0, 99),
 )
@@ -60,6 +62,7 @@ def test_the_plain_oracle_agrees(
     padding: str,
     bias: float | None,
     norm: bool,
+    pool: str | None,
     readout: str,
     seed: int,
 ) -> None:
@@ -70,7 +73,9 @@ def test_the_plain_oracle_agrees(
     x[1, 0, 0] = 0
     z[1] = -x[1]
     layers = [_conv(padding=padding, b_std=bias, filter_shape=[1, 2]), first]
-    layers += [_conv(filter_shape=[2, 1], padding=padding)]
+    if pool is not None:
+        layers += [{"type": pool, "window_shape": [2, 1], "padding": padding}]
+    layers += [_conv(filter_shape=[2, 1] if padding != "VALID" else [1, 1], padding=padding)]
     layers += [{"type": "LayerNorm"}] * norm + [second]
     arch = {"type": "serial", "layers": [*layers, {"type": readout}, {"type": "Dense"}]}
     got = nk.from_dict(arch).kernels(x, z)
@@ -145,3 +150,19 @@ def test_threads_change_no_bit() -> None:
     net = nk.serial(*layers, nk.GlobalAvgPool(), nk.Dense())
     np.testing.assert_array_equal(net.ntk(x, threads=3), net.ntk(x, threads=1))
     np.testing.assert_allclose(net.diag(x), np.diag(net.ntk(x)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("isa", _core.isa_available())
+@pytest.mark.parametrize("phi", [nk.Tanh(), nk.Silu(), nk.Softplus()], ids=repr)
+def test_every_instruction_set_agrees(phi: nk.layers.Layer, isa: str) -> None:
+    """Odd, even and constant parts, on maps that end within a vector."""
+    x = np.random.default_rng(5).normal(size=(4, 5, 7, 2))
+    layers = [nk.Conv((2, 2), b_std=0.1), phi, nk.Conv((3, 2)), phi]
+    net = nk.serial(*layers, nk.GlobalAvgPool(), nk.Dense())
+    expected = net.kernels(x)
+    with nk.config(isa=isa):
+        got, single = net.kernels(x), net.kernels(x.astype(np.float32))
+    for kind in ("nngp", "ntk"):
+        true = getattr(expected, kind)
+        np.testing.assert_allclose(getattr(got, kind), true, rtol=1e-11)
+        assert_close(getattr(single, kind), true, np.abs(true).max(), 2e-6, kind)

@@ -108,3 +108,62 @@ def test_other_arrays() -> None:
     np.testing.assert_allclose(
         model.decision_function(np.asfortranarray(x)), model.decision_function(x), rtol=1e-9
     )
+
+
+def test_the_summary_of_images() -> None:
+    """The numbers are those of an image of one colour, where no border is near."""
+    layers = [nk.Conv((3, 3), padding="CIRCULAR", W_std=1.3, b_std=0.2), nk.Tanh()]
+    layers += [nk.AvgPool((2, 2), (2, 2), "CIRCULAR"), nk.Conv((1, 1), trainable=False)]
+    net = nk.serial(*layers, nk.Relu(), nk.Flatten(), nk.Dense(1.1, 0.3))
+    x = np.full((1, 8, 6, 2), 0.7**0.5)
+    table = net.summary(0.7, (8, 6, 2))
+    assert [row.positions for row in table] == [(8, 6), (8, 6), (4, 3), (4, 3), (4, 3), None, None]
+    assert [row.layer for row in table] == list(net.layers)
+    for k in (1, 3, 6):
+        front = net if k == 6 else nk.serial(*net.layers[: k + 1], nk.Flatten())
+        for name, kind in (("q", "nngp"), ("ntk", "ntk")):
+            np.testing.assert_allclose(getattr(table[k], name), front.diag(x, kind=kind), rtol=1e-9)
+    assert table[5].state == "not Gaussian"
+    assert table.offsets is not None
+    assert table.entries is not None
+    assert "positions" in str(table)
+    assert str(table).endswith("entries of maps")
+    assert net.summary(0.7).rows[1].q == table[1].q
+    assert "offsets" not in str(net.summary())
+    summed = nk.serial(nk.Dense(), nk.GlobalSumPool(), nk.Dense())
+    with pytest.raises(ValueError, match="needs shape"):
+        summed.summary()
+    np.testing.assert_allclose(
+        summed.summary(0.7, (8, 6, 2))[-1].q, summed.diag(x, kind="nngp"), rtol=1e-12
+    )
+    with pytest.raises(ValueError, match="shape must be that of one sample"):
+        net.summary(shape=(8, 2))
+    with pytest.raises(ValueError, match="must be None for a network of rows"):
+        nk.mlp(1).summary(shape=(2, 2, 2))
+    with pytest.raises(nk.errors.ArchitectureError, match='parameterization="ntk"'):
+        nk.serial(nk.Conv((1, 1), parameterization="standard"), nk.Flatten()).summary()
+
+
+@pytest.mark.parametrize("net", [NET, SEQUENCES, nk.mlp(3, b_std=0.1)], ids=["2-D", "1-D", "rows"])
+def test_float32_samples_computed_in_float64(net: nk.Network) -> None:
+    shape = {NET: (5, 5, 2), SEQUENCES: (9, 2)}.get(net, (7,))
+    x = np.random.default_rng(4).normal(size=(6, *shape)).astype(np.float32)
+    wide = x.astype(np.float64)
+    with nk.config(precision="float64"):
+        got, cross, own = net.kernels(x), net.ntk(x, x[:2]), net.diag(x)
+        assert net.ntk(wide).dtype == np.float64
+        if net is not SEQUENCES:  # bounded by Tanh
+            with pytest.raises(nk.errors.KernelOverflowError, match="largest float32"):
+                net.nngp(x * 1e20)
+    assert got.ntk.dtype == got.nngp.dtype == cross.dtype == own.dtype == np.float32
+    np.testing.assert_array_equal(got.ntk, net.ntk(wide).astype(np.float32))
+    np.testing.assert_array_equal(cross, net.ntk(wide, wide[:2]).astype(np.float32))
+    np.testing.assert_array_equal(own, net.diag(wide).astype(np.float32))
+
+
+def test_an_operator_has_no_float64_for_float32_rows() -> None:
+    x = np.ones((2, 3), np.float32)
+    with nk.config(precision="float64"):
+        with pytest.raises(ValueError, match="pass float64 rows"):
+            nk.mlp(1).operator(x)
+        assert nk.mlp(1).operator(x.astype(float)).dtype == np.float64

@@ -48,11 +48,18 @@ def test_reference_data(dtype: str, tolerance: float) -> None:
     strides=st.lists(st.integers(1, 3), min_size=3, max_size=3),
     padding=st.sampled_from(["VALID", "SAME", "CIRCULAR"]),
     phi=st.sampled_from(["Relu", "Erf"]),
+    pool=st.sampled_from([None, "AvgPool", "SumPool"]),
     readout=st.sampled_from(["Flatten", "GlobalAvgPool", "GlobalSumPool"]),
     seed=st.integers(0, 99),
 )
 def test_the_plain_oracle_agrees(
-    sizes: list[int], strides: list[int], padding: str, phi: str, readout: str, seed: int
+    sizes: list[int],
+    strides: list[int],
+    padding: str,
+    phi: str,
+    pool: str | None,
+    readout: str,
+    seed: int,
 ) -> None:
     """The oracle knows images: the same network with a row each."""
     rng = np.random.default_rng(seed)
@@ -68,6 +75,9 @@ def test_the_plain_oracle_agrees(
                 window = {"filter_shape": [1, size], "strides": [1, stride]}
             layers += [{"type": "Conv", "W_std": 1.3, "b_std": 0.2, "padding": padding} | window]
             layers += [{"type": phi}]
+            if pool is not None and len(layers) == 2:
+                shape = [2] if sequences else [1, 2]
+                layers += [{"type": pool, "window_shape": shape, "padding": padding}]
         return {"type": "serial", "layers": [*layers, {"type": readout}, {"type": "Dense"}]}
 
     try:
@@ -105,6 +115,7 @@ def test_networks_without_windows_take_both() -> None:
     "make",
     [
         lambda: nk.serial(nk.Conv((3,)), nk.Relu(), nk.Conv((2, 2)), nk.Flatten()),
+        lambda: nk.serial(nk.Conv((3,)), nk.Relu(), nk.AvgPool((2, 2)), nk.Flatten()),
         lambda: nk.kernels_of(
             [nk.serial(nk.Conv((3,)), nk.Flatten()), nk.serial(nk.Conv((3, 3)), nk.Flatten())],
             np.ones((2, 5, 1)),
@@ -138,7 +149,9 @@ def test_arguments_of_windows() -> None:
     with pytest.raises(ValueError, match="as many numbers as filter_shape"):
         nk.Conv((3,), strides=(1, 2))
     with pytest.raises(TypeError, match=r"\(width,\) for sequences"):
-        nk.Conv((1, 2, 3))
+        nk.AvgPool((1, 2, 3))
+    with pytest.raises(ValueError, match="as many numbers as window_shape"):
+        nk.SumPool((2, 2), (2,))
     with pytest.raises(TypeError, match=r"filter_shape"):
         nk.Conv(3)  # type: ignore[arg-type]
     with pytest.raises(nk.errors.ArchitectureError, match="at least 7 positions"):

@@ -90,3 +90,51 @@ def assert_averages(network: stax.StaxLayer) -> None:
     kernels = kernel_fn(X, None, ("nngp", "ntk"))
     assert_average(outputs, kernels.nngp)
     assert_average(tangents, kernels.ntk)
+
+
+def _local_mean() -> stax.StaxLayer:
+    pools = [
+        stax.AvgPool((2, 2), padding="SAME", normalize_edges=True),
+        stax.SumPool((2, 1), (1, 2)),
+    ]
+    return stax.serial(*pools, stax.Flatten())
+
+
+@pytest.mark.parametrize(
+    ("shape", "window", "padding", "readout", "parameterization"),
+    [
+        ((3, 3, 2), {"filter_shape": (2, 3)}, "SAME", stax.Flatten, "standard"),
+        ((4, 3, 1), {"filter_shape": (3, 2), "strides": (2, 1)}, "CIRCULAR", stax.Flatten, "ntk"),
+        ((3, 3, 2), {"filter_shape": (2, 2)}, "VALID", stax.GlobalSumPool, "ntk"),
+        ((3, 3, 1), {"filter_shape": (2, 2)}, "SAME", _local_mean, "ntk"),
+        ((6, 2), {"filter_shape": (3,), "strides": (2,)}, "SAME", stax.GlobalAvgPool, "standard"),
+    ],
+)
+def test_averages_of_random_convolutions_are_the_kernels(
+    shape: tuple[int, ...],
+    window: dict[str, Any],
+    padding: str,
+    readout: Any,
+    parameterization: str,
+) -> None:
+    """The "standard" kernels are those of the widths in use."""
+    x = 0.8 * np.random.default_rng(6).standard_normal((2, *shape))
+    options = {"parameterization": parameterization}
+    init_fn, apply_fn, kernel_fn = stax.serial(
+        stax.Conv(2, padding=padding, W_std=1.3, b_std=0.4, **window, **options),
+        stax.Relu(),
+        readout(),
+        stax.Dense(1, 1.1, 0.3, **options),
+    )
+    kernel = kernel_fn(x)
+    nngp, ntk = [], []
+    for seed in range(SEEDS):
+        out_shape, params = init_fn(seed, (-1, *shape))
+        f = apply_fn(params, x)[:, 0]
+        nngp.append(np.outer(f, f))
+        if seed < SEEDS // 4:
+            J = jacobian(apply_fn, params, x)
+            ntk.append(J @ J.T)
+    assert out_shape == (-1, 1)
+    assert_average(nngp, kernel.nngp)
+    assert_average(ntk, kernel.ntk)

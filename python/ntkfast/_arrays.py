@@ -26,7 +26,7 @@ from ._device_arrays import (
     type_name,
     writer,
 )
-from .errors import DeviceError
+from .errors import DeviceError, KernelOverflowError
 
 __all__ = [
     "DeviceVectors",
@@ -35,6 +35,7 @@ __all__ = [
     "as_given",
     "cuda_device",
     "device_vectors",
+    "in_float64",
     "on_device",
     "prepare",
 ]
@@ -58,6 +59,7 @@ class Prepared(NamedTuple):
     z: NDArray[Any] | None
     wrap: Callable[[Any], Any]
     device: int | None = None  # number of the CUDA device that the rows came from
+    rounded: bool = False  # wrap() rounds results to float32: see in_float64
 
 
 def prepare(X: Any, Z: Any = None, *, positions: tuple[int, ...] = ()) -> Prepared:
@@ -89,6 +91,28 @@ def prepare(X: Any, Z: Any = None, *, positions: tuple[int, ...] = ()) -> Prepar
             f"X and Z must have {what}, got X of shape {x.shape} and Z of shape {z.shape}"
         )
     return Prepared(_converted(x, dtype), _converted(z, dtype), wrap, device)
+
+
+def in_float64(data: Prepared) -> Prepared:
+    """Return float32 samples as float64, and their results rounded to float32."""
+    if data.x.dtype != np.float32:
+        return data
+
+    def wrap(result: Any) -> Any:
+        if result is None:
+            return data.wrap(None)
+        with np.errstate(over="ignore"):
+            rounded = result.astype("float32")
+        if bool((abs(rounded) == float("inf")).any()):
+            raise KernelOverflowError(
+                "a kernel value is beyond the largest float32: scale the inputs down, or pass "
+                "float64 samples"
+            )
+        return data.wrap(rounded)
+
+    x, z = (None if each is None else each.astype(np.float64) for each in (data.x, data.z))
+    assert x is not None
+    return Prepared(x, z, wrap, data.device, rounded=True)
 
 
 def as_given(array: NDArray[Any], positions: tuple[int, ...]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from . import _core, _memory
-from ._arrays import Prepared, prepare
+from ._arrays import Prepared, in_float64, prepare
 from ._device import kernels_on, resolve_devices
 from ._device_arrays import to_cupy
 from ._gram_progress import gram_progress
@@ -163,7 +163,7 @@ def grams(
     n_threads = resolve_threads(threads)
     isa = resolve_isa()
     precision = resolve_precision(precision)
-    data = prepared(nets, X, Z)
+    data = prepared(nets, X, Z, precision)
     index = resolve_devices(device, data.device)
     if resident and index is not None:
         data = data._replace(wrap=partial(to_cupy, index[0]), device=index[0])
@@ -208,14 +208,14 @@ def _seconds(nets: Sequence[Network], data: Prepared, **options: Any) -> float |
     return long_seconds(NetworkBlocks(nets[0], data, **options))
 
 
-def prepared(nets: Sequence[Network], X: Any, Z: Any) -> Prepared:
-    """Check samples and convert them for the core."""
+def prepared(nets: Sequence[Network], X: Any, Z: Any, precision: str | None = None) -> Prepared:
+    """Return checked samples in the dtype of the computation."""
     data = prepare(X, Z, positions=positions([net.layers for net in nets]))
     if data.x.ndim > 2:  # rows are checked while their norms are taken
         for name, array in (("X", data.x), ("Z", data.z)):
             if array is not None:
                 require_finite(name, array)
-    return data
+    return in_float64(data) if resolve_precision(precision) == "float64" else data
 
 
 def _program(
@@ -234,8 +234,10 @@ def _require_memory(
     itemsize = data.x.dtype.itemsize
     images = data.x.ndim == 4
     workspace = workspace_bytes(program, n, other, d, itemsize, threads, images, on_cpu)
+    rounded = 4 if data.rounded else 0  # a copy in float32 may follow
+    on_host = data.device is None or images
     _memory.require(
-        outputs * n * m * itemsize if data.device is None or data.x.ndim == 4 else 0,
+        outputs * n * m * (itemsize + rounded) if on_host else 0,
         workspace,
         f"{outputs} kernel{'s' * (outputs > 1)} of shape ({n}, {m}) in {data.x.dtype}",
     )

@@ -49,9 +49,9 @@ class KernelFunction:
             Number of threads for this call.
         device : {"auto", "cpu", "cuda", "cuda:<number>", "cuda:all"} or tuple of them, optional
             Where to compute, for this call, as in `ntkfast.config`; "auto" is where X is.
-        precision : {"ieee", "tf32x3", "tf32"}, optional
-            Instead of ``config.precision``: how a CUDA device multiplies rows of float32. float64
-            and the CPU are always "ieee".
+        precision : {"ieee", "tf32x3", "tf32", "float64"}, optional
+            Instead of ``config.precision``: how a CUDA device multiplies rows of float32; float64
+            and the CPU are always "ieee". "float64": float32 samples are computed in float64.
 
         Returns
         -------

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ._gram import diagonals
+from ._image_summary import checked_shape, cost, positions_behind, rows_of
 from ._lowering import compile_program
 from ._validate import finite_number
 from ._variants import all_fixed
@@ -36,6 +37,9 @@ class LayerSummary(NamedTuple):
         such as ``W_std**2 E[phi'(u)**2]``. Above one the network is chaotic at this q.
     ntk : float or None
         NTK diagonal behind it.
+    positions : tuple of int or None
+        Height and width behind it, of sequences the width; None where there are no positions, or
+        they are not known.
     state : str
         "Gaussian" where an activation may follow, "not Gaussian" where a Dense has to come first,
         "branches" where they have to be joined.
@@ -48,6 +52,7 @@ class LayerSummary(NamedTuple):
     chi: float | None
     ntk: float | None
     state: str
+    positions: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,19 @@ class Summary:
     q : float
         Variance of the input.
     rows : tuple of LayerSummary
+    shape : tuple of int or None
+        Shape of one image or sequence, where it was given; the next two come with it.
+    offsets : int or None
+        Offsets between positions at which pairs of images are compared.
+    entries : int or None
+        Entries of all maps of one pair of images, layer by layer: what a pair costs.
     """
 
     q: float
     rows: tuple[LayerSummary, ...]
+    shape: tuple[int, ...] | None = None
+    offsets: int | None = None
+    entries: int | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -77,11 +91,13 @@ class Summary:
         return str(self)
 
     def __str__(self) -> str:
-        cells = [("", "layer", "q", "chi", "ntk", "state")]
-        cells += [("", "input", _number(self.q), "", "", "")]
+        cells = [("", "layer", "q", "chi", "ntk", "state", "positions"[: 9 * bool(self.shape)])]
+        size = _size(None if self.shape is None else self.shape[:-1])
+        cells += [("", "input", _number(self.q), "", "", "", size)]
         for row in self.rows:
             q, chi, ntk = map(_number, (row.q, row.chi, row.ntk))
-            cells += [(str(row.number), repr(row.layer), q, chi, ntk, row.state)]
+            size = _size(row.positions)
+            cells += [(str(row.number), repr(row.layer), q, chi, ntk, row.state, size)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [
             "  ".join(
@@ -90,6 +106,10 @@ class Summary:
             ).rstrip()
             for line in cells
         ]
+        if self.shape is not None:
+            lines += [
+                f"a pair of samples: {self.offsets:,} offsets, {self.entries:,} entries of maps"
+            ]
         return "\n".join(lines)
 
 
@@ -97,13 +117,20 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def summarise(layers: tuple[Layer, ...], q: float) -> Summary:
+def _size(positions: tuple[int, ...] | None) -> str:
+    return "" if positions is None else " x ".join(map(str, positions))
+
+
+def summarise(layers: tuple[Layer, ...], q: float, shape: object = None) -> Summary:
     """Return the table for an input of variance q; see `Network.summary`."""
     from .network import Network
 
     q = finite_number("q", q, minimum=0)
+    sample = checked_shape(shape, layers)
+    given, layers = layers, rows_of(layers, sample)
+    behind = positions_behind(given, sample)
     beginnings = [layers[:i] for i in range(1, len(layers) + 1)]
-    ends = [i for i, each in enumerate(beginnings) if _legal(each)]
+    ends = [i for i in range(len(layers)) if _legal(given[: i + 1])]
     x = [[math.sqrt(q)]]
     real = diagonals([Network(beginnings[i]) for i in ends], x, nngp=True, ntk=True, threads=1)
     # With one trained layer in front and no other, T shows the gain of all that follows.
@@ -113,7 +140,8 @@ def summarise(layers: tuple[Layer, ...], q: float) -> Summary:
     rows, size, chi = [], q, 1.0
     for i, layer in enumerate(layers):
         if i not in found:
-            rows.append(LayerSummary(i + 1, layer, None, None, None, None, "branches"))
+            row = LayerSummary(i + 1, given[i], None, None, None, None, "branches", behind[i])
+            rows.append(row)
             continue
         kernels, probe = found[i]
         before, size = size, float(probe.ntk[0])
@@ -121,11 +149,12 @@ def summarise(layers: tuple[Layer, ...], q: float) -> Summary:
         chi *= gain
         joined = i > 0 and i - 1 not in found
         bends = joined or (isinstance(layer, Activation) and not isinstance(layer, Identity))
-        state = "Gaussian" if _legal((*beginnings[i], Relu())) else "not Gaussian"
+        state = "Gaussian" if _legal((*given[: i + 1], Relu())) else "not Gaussian"
         K, T = float(kernels.nngp[0]), float(kernels.ntk[0])
-        rows.append(LayerSummary(i + 1, layer, K, gain, chi if bends else None, T, state))
+        chi_here = chi if bends else None
+        rows.append(LayerSummary(i + 1, given[i], K, gain, chi_here, T, state, behind[i]))
         chi = 1.0 if bends else chi
-    return Summary(q, tuple(rows))
+    return Summary(q, tuple(rows), sample, *(() if sample is None else cost(given, sample)))
 
 
 def _legal(layers: tuple[Layer, ...]) -> bool:

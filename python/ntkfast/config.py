@@ -27,7 +27,7 @@ def _device(value: object) -> str | tuple[str, ...]:
 
 
 def _precision_name(name: str, value: object) -> str:
-    return choice(name, value, ("ieee", "tf32x3", "tf32"))
+    return choice(name, value, ("ieee", "tf32x3", "tf32", "float64"))
 
 
 def _precision(value: object) -> str:
@@ -108,10 +108,12 @@ class Config:
         ("cuda:0", "cuda:1"), shares the work among devices, of rows in host memory. A CUDA device
         that cannot be used raises `DeviceError`, which says why. The ``device`` argument of a call
         goes first.
-    precision : {"ieee", "tf32x3", "tf32"}, default "ieee"
+    precision : {"ieee", "tf32x3", "tf32", "float64"}, default "ieee"
         How a CUDA device multiplies float32 rows: in float32, or on tensor cores with every number
         split in two, or rounded to 10 bits of mantissa; docs/cuda.md states the errors. The CPU,
-        and float64, are always "ieee".
+        and float64, are always "ieee". With "float64", on all devices, kernels of float32 samples
+        are computed in float64, and their entries are rounded to float32 at the end; arrays and
+        files of ``out``, and operators of images, have float64 then.
     threads : int or None, default None
         None: ``NTKFAST_NUM_THREADS`` if set, else the cores this process may use (affinity,
         cgroup quota, ``OMP_NUM_THREADS``). The ``threads`` argument of a call goes first.

@@ -16,7 +16,7 @@ from ._text import to_text
 from ._threads import resolve_threads
 from .config import resolve_isa
 from .layers import Layer
-from .layers.spatial import positions, refuse_positions
+from .layers.spatial import refuse_positions
 
 if TYPE_CHECKING:
     from ._blocks import NetworkBlocks
@@ -87,14 +87,16 @@ class Network(KernelFunction):
         """
         return serialization.to_dict(self)
 
-    def summary(self, q: float = 1.0) -> Summary:
+    def summary(self, q: float = 1.0, shape: tuple[int, ...] | None = None) -> Summary:
         """Return a table of what every layer does to a signal.
 
         Parameters
         ----------
         q : float, default 1.0
             Variance ``|x|**2 / d`` of the input, >= 0; 1 is also that of a unit-norm input in the
-            convention of `ntkfast.models.arora`.
+            convention of `ntkfast.models.arora`. Of images, of one colour, away from borders.
+        shape : tuple of int, optional
+            Of one image or sequence, as in X: adds positions, and what a pair costs.
 
         Returns
         -------
@@ -105,7 +107,7 @@ class Network(KernelFunction):
         Raises
         ------
         TypeError, ValueError
-            If q is not a finite number >= 0.
+            If q is not a finite number >= 0, or shape not that of a sample.
         KernelOverflowError
             If a variance is not finite.
 
@@ -121,8 +123,7 @@ class Network(KernelFunction):
         """
         from ._summary import summarise
 
-        refuse_positions("summary()", self.layers)
-        return summarise(self.layers, q)
+        return summarise(self.layers, q, shape)
 
     def variants(
         self, depths: Iterable[int] | None = None, fixed: Iterable[int] | str = (0,)
@@ -249,9 +250,8 @@ class Network(KernelFunction):
     ) -> tuple[Approximation, ...]:
         """Return how every activation without closed form is computed on these data, and its error.
 
-        Such activations (`Tanh`, `Elementwise`, ...) are evaluated from a table that is fitted to
-        the range of ``K(x, x)`` in front of them, once for all data of about that range; of images,
-        to the range over all their positions.
+        Such activations (`Tanh`, ...) are evaluated from a table that is fitted to the range of
+        ``K(x, x)`` in front of them, at all positions of images, once for such data.
 
         Parameters
         ----------
@@ -278,7 +278,7 @@ class Network(KernelFunction):
         ('Hermite series of 256 terms', True)
         """
         n_threads = resolve_threads(threads)
-        data = prepare(X, Z, positions=positions([self.layers]))
+        data = prepared([self], X, Z)
         with translated([self], data):
             return approximations(self.layers, data.x, data.z, n_threads, resolve_isa())
 
@@ -288,7 +288,7 @@ class Network(KernelFunction):
     def _blocks(self, X: Any, Z: Any, **options: Any) -> NetworkBlocks:
         from ._blocks import NetworkBlocks
 
-        return NetworkBlocks(self, prepared([self], X, Z), **options)
+        return NetworkBlocks(self, prepared([self], X, Z, options.get("precision")), **options)
 
     def _diagonals(self, X: Any, **options: Any) -> Kernels:
         return diagonals([self], X, **options)[0]

@@ -112,6 +112,10 @@ class KernelOperator(VectorOperator):
         self._x, self._z = data.x, data.z
         isa = resolve_isa()
         precision = resolve_precision(precision)
+        if precision == "float64" and data.x.dtype == np.float32:
+            raise ValueError(
+                'operator() has no precision="float64" for float32 rows: pass float64 rows'
+            )
         self._devices = devices = resolve_devices(device, data.device)
         with translated([net], data):
             self._program = program_for([net.layers], data.x, data.z, self._threads, isa)

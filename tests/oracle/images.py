@@ -83,10 +83,6 @@ def _smooth(layer: dict[str, Any]) -> Callable[[Array, Array, Array], tuple[Arra
     return dual
 
 
-def _dual(layer: dict[str, Any]) -> Callable[[Array, Array, Array], tuple[Array, Array]]:
-    return DUALS[layer["type"]] if layer["type"] in DUALS else _smooth(layer)
-
-
 def kernels(arch: dict[str, Any], x: Array, z: Array | None = None) -> tuple[Array, Array]:
     """Return both kernels of images x and z (None: x itself) of an architecture that ends flat."""
     other = x if z is None else z
@@ -125,13 +121,8 @@ def walk(arch: dict[str, Any] | list[dict[str, Any]], state: State) -> State:
         return state
     name = arch["type"]
     if name in DUALS or name in quadrature.FUNCTIONS:
-        dual = _dual(arch)
-        p, q = _q(state.left), _q(state.right)
-        K, slope = dual(state.K, p[:, :, None, None], q[None, None])
-        left, right = (
-            dual(v, _q(v)[:, :, None, None], _q(v)[None, None])[0]
-            for v in (state.left, state.right)
-        )
+        left, right = (_dual(arch, v, _q(v), _q(v))[0] for v in (state.left, state.right))
+        K, slope = _dual(arch, state.K, _q(state.left), _q(state.right))
         return State(K, state.T * slope, left, right, state.channels)
     return {
         "Conv": _conv,
@@ -143,6 +134,11 @@ def walk(arch: dict[str, Any] | list[dict[str, Any]], state: State) -> State:
         "GlobalAvgPool": _global_pool,
         "GlobalSumPool": _global_pool,
     }[name](arch, state)
+
+
+def _dual(layer: dict[str, Any], K: Array, p: Array, q: Array) -> tuple[Array, Array]:
+    dual = DUALS[layer["type"]] if layer["type"] in DUALS else _smooth(layer)
+    return dual(K, p[:, :, None, None], q[None, None])
 
 
 def _window(arch: dict[str, Any], axis: int, size: int) -> list[list[int | None]]:

@@ -1,6 +1,7 @@
 """The interface of the archived library neural_tangents.stax, computed by ntkfast.
 
-Fully-connected networks written for it run after a change of one import:
+Networks written for it, fully-connected ones and convolutions of images or sequences that end with
+Flatten or a global pool, run after a change of one import:
 
 >>> from ntkfast import stax  # instead of: from neural_tangents import stax
 >>> init_fn, apply_fn, kernel_fn = stax.serial(
@@ -24,32 +25,29 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from ..errors import UnsupportedLayerError
-from . import activations, combinators, linear
+from . import activations, combinators, linear, spatial
 from ._kernel import Kernel
 from ._triple import KernelFunction, StaxLayer
 from .activations import *
 from .combinators import *
 from .linear import *
+from .spatial import *
 
 __all__ = ["Kernel", "KernelFunction", "StaxLayer"]
 __all__ += combinators.__all__
 __all__ += linear.__all__
 __all__ += activations.__all__
+__all__ += spatial.__all__
 
 _CONVOLUTIONAL = frozenset(
     {
         "Aggregate",
-        "AvgPool",
-        "Conv",
         "ConvLocal",
         "ConvTranspose",
         "DotGeneral",
-        "GlobalAvgPool",
         "GlobalSelfAttention",
-        "GlobalSumPool",
         "ImageResize",
         "Index",
-        "SumPool",
     }
 )
 
@@ -62,8 +60,8 @@ def __getattr__(name: str) -> Any:
     def layer(*arguments: Any, **keywords: Any) -> NoReturn:
         del arguments, keywords
         raise UnsupportedLayerError(
-            f"stax.{name}: convolutional, pooling, attention and graph layers are not in this "
-            "version of ntkfast, which computes fully-connected networks"
+            f"stax.{name} is not in this version of ntkfast, which computes fully-connected "
+            "networks, and convolutions with pools and Flatten or a global pool at the end"
         )
 
     return layer

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..layers import Activation, Dense, Dropout, Identity, Layer, LayerNorm
+from ..layers import Activation, Dense, Dropout, Flatten, Identity, Layer, LayerNorm
 
 __all__ = [
     "ActivationPiece",
@@ -127,13 +127,14 @@ class ActivationPiece(Piece):
 
 @dataclass(frozen=True)
 class FlattenPiece(Piece):
-    """Rows of any shape become vectors; for the kernel of vectors it changes nothing."""
+    """Samples of any shape become vectors."""
 
     def layers(self) -> tuple[Layer, ...]:
-        return (Identity(),)
+        return (Flatten(),)
 
     def infer(self, signal: Signal) -> Signal:
-        return replace(signal, shape=(signal.shape[0], int(np.prod(signal.shape[1:]))))
+        gaussian = signal.gaussian and len(signal.shape) == 2  # positions differ in variance
+        return Signal((signal.shape[0], int(np.prod(signal.shape[1:]))), gaussian)
 
     def apply(self, params: Any, x: Array, rng: np.random.Generator | None) -> Array:
         return x.reshape(len(x), -1)

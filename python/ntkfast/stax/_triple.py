@@ -13,10 +13,12 @@ import numpy as np
 from .._arrays import prepare
 from .._validate import got, known
 from ..errors import UnsupportedLayerError
+from ..layers.spatial import positions
 from ..network import Network
 from ._kernel import FIELDS, Kernel, Origin
 from ._pieces import FlattenPiece, Piece, Signal
 from ._random import generator
+from ._spatial_pieces import settled
 
 __all__ = ["KernelFunction", "StaxLayer", "piece_of", "triple"]
 
@@ -64,7 +66,7 @@ class KernelFunction:
 
     Parameters
     ----------
-    x1 : array, shape (n1, d), or Kernel
+    x1 : array, shape (n1, d), of images (n1, height, width, channels), or Kernel
         Rows; with a `Kernel` of another ``kernel_fn``, this layer is applied behind that network.
         Images are taken where the network starts with Flatten.
     x2 : array, shape (n2, d), optional
@@ -88,10 +90,10 @@ class KernelFunction:
     @property
     def network(self) -> Network:
         """The same network in the interface of `ntkfast`."""
-        return Network(self.piece.layers())
+        return Network(settled(self.piece))
 
     def __repr__(self) -> str:
-        layers = ", ".join(map(repr, self.piece.layers()))
+        layers = ", ".join(map(repr, settled(self.piece)))
         return f"<kernel_fn of serial({layers})>"
 
     def __call__(
@@ -139,11 +141,11 @@ class _Task:
 
     def __init__(self, piece: Piece, x1: Any, x2: Any, diagonal_batch: bool) -> None:
         self.piece, self.diagonal_batch = piece, diagonal_batch
-        self.network = Network(piece.layers())
+        self.network = Network(settled(piece))
         self.shape1 = np.shape(x1)
         self.shape2 = self.shape1 if x2 is None else np.shape(x2)
         self.x1, self.x2 = _rows(piece, x1), None if x2 is None else _rows(piece, x2)
-        self.one = x2 is None or _equal(self.x1, self.x2)
+        self.one = x2 is None or _equal(self.network, self.x1, self.x2)
 
     def arrays(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Return the attributes of these names, in this order."""
@@ -194,10 +196,10 @@ def _rows(piece: Piece, x: Any) -> Any:
     return x
 
 
-def _equal(x1: Any, x2: Any) -> bool:
+def _equal(net: Network, x1: Any, x2: Any) -> bool:
     if x1 is x2:
         return True
-    data = prepare(x1, x2)
+    data = prepare(x1, x2, positions=positions([net.layers]))
     return np.array_equal(data.x, data.z)  # type: ignore[arg-type]  # x2 is not None here
 
 

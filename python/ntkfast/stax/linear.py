@@ -67,7 +67,7 @@ def Identity() -> StaxLayer:
 
 
 def Flatten(batch_axis: int = 0, batch_axis_out: int = 0) -> StaxLayer:
-    """Return the layer that makes vectors of images: at the start of a fully-connected network."""
+    """Return the layer that makes vectors of images or sequences."""
     require_axes("Flatten", batch_axis or batch_axis_out, -1)
     return triple(FlattenPiece())
 
