@@ -147,7 +147,7 @@ TEST_CASE("layers that no device knows are refused by name") {
   }
   const SpatialPlan plan(program);
   try {
-    (void)flatten_images<float>(plan, true);
+    (void)flatten_images<float>(plan, ntkfast::spatial::StoredLayout(plan), true);
     FAIL("an unknown layer was taken");
   } catch (const ntkfast::ArchitectureError& error) {
     CHECK(std::string(error.what()).find("ABRelu (layer 2)") != std::string::npos);
@@ -161,7 +161,19 @@ TEST_CASE("more readouts than a thread keeps are refused") {
   for (int k = 0; k <= kMaxReadouts; ++k) builder.output(builder.flatten(value));
   const Program program = builder.build();
   const SpatialPlan plan(program);
-  CHECK_THROWS_AS(flatten_images<float>(plan, true), ntkfast::ArchitectureError);
+  const ntkfast::spatial::StoredLayout stored(plan);
+  CHECK_THROWS_AS(flatten_images<float>(plan, stored, true), ntkfast::ArchitectureError);
+}
+
+TEST_CASE("pools that leave positions are refused") {
+  image_case::ProgramBuilder builder;
+  int value = image_case::block(builder, builder.image(4, 4, 1), image_case::kSame);
+  value = builder.pool(value, true, {{2, 2}, {2, 2}, ntkfast::Padding::Valid}, false);
+  builder.output(builder.flatten(value));
+  const Program program = builder.build();
+  const SpatialPlan plan(program);
+  const ntkfast::spatial::StoredLayout stored(plan);
+  CHECK_THROWS_AS(flatten_images<float>(plan, stored, true), ntkfast::ArchitectureError);
 }
 
 }  // namespace

@@ -273,7 +273,7 @@ class FiniteNetwork(Trainable):
         list of array, shape (n, units)
             Layers in order, branch after branch; Identity, FanOut and parallel have none.
         """
-        x, _, wrap, _ = self._data(X)
+        x, _, wrap, *_ = self._data(X)
         return [wrap(value) for value in forward(self._bound(), self._own, x)[1:]]
 
     def ntk(
@@ -312,7 +312,7 @@ class FiniteNetwork(Trainable):
         True
         """
         choice("outputs", outputs, _tangent.MODES)
-        x, z, wrap, _ = self._data(X, Z)
+        x, z, wrap, *_ = self._data(X, Z)
         place, tape = resolve_device(device, None), self._bound()
         m = len(x) if z is None else len(z)
         itemsize = np.result_type(x, self._dtype).itemsize
@@ -363,7 +363,7 @@ class FiniteNetwork(Trainable):
         -------
         array, shape (n, outputs)
         """
-        x, _, wrap, _ = self._data(X)
+        x, _, wrap, *_ = self._data(X)
         return wrap(self.along(x, self._direction(direction)))
 
     def tangent_operator(self, X: Any) -> LinearOperator:
