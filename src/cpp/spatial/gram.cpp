@@ -17,7 +17,7 @@ namespace {
 
 // Columns of a tile at one offset stay in the second-level cache.
 constexpr std::int64_t kTileBytes = 1 << 20;
-constexpr std::int64_t kLargestTile = 16;
+constexpr std::int64_t kSmallestTile = 4, kLargestTile = 16;
 constexpr std::int64_t kGridMultiple = 64;
 // With so many tiles there is enough to deal; with fewer, offsets are dealt as well.
 constexpr std::int64_t kManyTiles = 64, kOffsetGroups = 16;
@@ -283,7 +283,13 @@ void Engine<T>::gram(const T* x, std::int64_t n, const T* z, std::int64_t m) {
 template <class T>
 void Engine<T>::run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bool symmetric,
                           std::int64_t columns) {
-  const std::int64_t edge = tile_edge(plan_, runner_.pairs(), sizeof(T));
+  const auto groups = static_cast<std::size_t>(offset_groups(plan_, runner_.pairs()));
+  std::int64_t edge = tile_edge(plan_, runner_.pairs(), sizeof(T));
+  // Where offsets cannot be dealt, few images are dealt in smaller tiles.
+  const auto few = [&] {
+    return groups == 1 && range.rows * range.cols < 2 * kManyTiles * edge * edge;
+  };
+  while (edge > kSmallestTile && few()) edge = std::max(kSmallestTile, edge / 2);
   const std::int64_t i1 = range.i0 + range.rows, j1 = range.j0 + range.cols;
   std::vector<Tile> tiles;
   for (std::int64_t i = range.i0; i < i1; i += edge) {
@@ -293,7 +299,6 @@ void Engine<T>::run_slabs(const Images<T>& x, Tile range, const Images<T>& z, bo
   }
   // Sums over parts of the offsets, added in one order: a pair of images has the same bits in every
   // Gram, whether its parts are dealt to threads or not.
-  const auto groups = static_cast<std::size_t>(offset_groups(plan_, runner_.pairs()));
   const auto dealt = static_cast<std::int64_t>(tiles.size()) >= kManyTiles ? 1 : groups;
   std::vector<std::vector<Sums>> sums(tiles.size(), std::vector<Sums>(groups));
   const auto unfinished = std::make_unique<std::atomic<std::size_t>[]>(tiles.size());
