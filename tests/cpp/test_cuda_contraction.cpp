@@ -15,6 +15,7 @@
 #include "doctest.h"
 #include "emulated_device.hpp"
 #include "errors.hpp"
+#include "imitated_device.hpp"
 #include "tangent/uses.hpp"
 
 namespace ntkfast::cuda {
@@ -122,15 +123,7 @@ class Case {
   std::vector<Layer<T>> layers_;
 };
 
-struct Clean {
-  Clean() { fake_cuda::state() = {}; }
-  ~Clean() {
-    CHECK(fake_cuda::state().memory.empty());
-    CHECK(fake_cuda::state().streams == 0);
-    CHECK(fake_cuda::state().current == 0);
-    CHECK(fake_cuda::state().last_error == cudaSuccess);
-  }
-};
+using imitated_device::Clean;
 
 template <class T>
 void check(const Case<T>& problem, const ContractionSettings& settings) {
@@ -194,23 +187,9 @@ TEST_CASE("whatever call of a contraction fails, nothing is left behind") {
   const Clean clean;
   const Case<double> problem({{2, 3, 4}}, 17, 0, 2, true);
   const auto expected = problem.on_device(Mode::kFull, {0, 32, {}});
-  int failures = 0;
-  for (int call = 0; call < 1000; ++call) {
-    fake_cuda::state().calls_until_failure = call;
-    bool failed = false;
-    try {
-      (void)problem.on_device(Mode::kFull, {0, 32, {}});
-    } catch (const std::runtime_error&) {
-      failed = true;
-    }
-    CHECK(fake_cuda::state().memory.empty());
-    CHECK(fake_cuda::state().streams == 0);
-    CHECK(fake_cuda::state().last_error == cudaSuccess);  // else the next launch would fail for it
-    if (!failed) break;
-    ++failures;
-  }
+  const int failures =
+      imitated_device::count_failures([&] { (void)problem.on_device(Mode::kFull, {0, 32, {}}); });
   CHECK(failures > 15);
-  fake_cuda::state().calls_until_failure = -1;
   CHECK(problem.on_device(Mode::kFull, {0, 32, {}}) == expected);
 }
 

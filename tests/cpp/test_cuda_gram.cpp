@@ -16,6 +16,7 @@
 #include "gram.hpp"
 #include "gram_case.hpp"
 #include "gram_kernel.hpp"
+#include "imitated_device.hpp"
 #include "table_case.hpp"
 
 namespace ntkfast::cuda {
@@ -124,16 +125,7 @@ Program tabulated() {
   return builder.build();
 }
 
-// Nothing is left on the device but what the settings began with.
-struct Clean {
-  Clean() { fake_cuda::state() = {}; }
-  ~Clean() {
-    CHECK(fake_cuda::state().memory.empty());
-    CHECK(fake_cuda::state().streams == 0);
-    CHECK(fake_cuda::state().current == 0);
-    CHECK(fake_cuda::state().last_error == cudaSuccess);
-  }
-};
+using imitated_device::Clean;
 
 TEST_CASE_TEMPLATE("blocks, staged or in place, change no bit", T, float, double) {
   const Clean clean;
@@ -201,23 +193,9 @@ TEST_CASE("whatever call fails, nothing is left behind and the next call works")
   const auto x = gram_case::rows<double>(70, kColumns, 5);
   const Program program = gram_case::network("relu");
   const auto expected = to_host<double>(program, x, nullptr, {});
-  int failures = 0;
-  for (int call = 0; call < 1000; ++call) {
-    fake_cuda::state().calls_until_failure = call;
-    bool failed = false;
-    try {
-      (void)to_host<double>(program, x, nullptr, {});
-    } catch (const std::runtime_error&) {
-      failed = true;
-    }
-    CHECK(fake_cuda::state().memory.empty());
-    CHECK(fake_cuda::state().streams == 0);
-    CHECK(fake_cuda::state().last_error == cudaSuccess);  // else the next launch would fail for it
-    if (!failed) break;
-    ++failures;
-  }
+  const int failures =
+      imitated_device::count_failures([&] { (void)to_host<double>(program, x, nullptr, {}); });
   CHECK(failures > 20);
-  fake_cuda::state().calls_until_failure = -1;
   CHECK(to_host<double>(program, x, nullptr, {}) == expected);
 }
 

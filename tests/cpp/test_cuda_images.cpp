@@ -13,6 +13,7 @@
 #include "image_case.hpp"
 #include "images.hpp"
 #include "images_kernel.hpp"
+#include "imitated_device.hpp"
 
 namespace {
 
@@ -91,17 +92,8 @@ Kernels<T> on_device(const Program& program, const std::vector<T>& x, std::int64
   return kernels;
 }
 
-// Nothing is left on the device but what the settings began with.
-struct Clean {
-  Clean() {
-    fake_cuda::state() = {};
-    maps_in_memory = false;
-  }
-  ~Clean() {
-    CHECK(fake_cuda::state().memory.empty());
-    CHECK(fake_cuda::state().streams == 0);
-    CHECK(fake_cuda::state().current == 0);
-  }
+struct Clean : imitated_device::Clean {
+  Clean() { maps_in_memory = false; }
 };
 
 TEST_CASE_TEMPLATE("kernels of images on a device are those of the CPU", T, float, double) {
@@ -189,22 +181,9 @@ TEST_CASE("whatever call fails for images, nothing is left behind and the next c
   ImageSettings settings;
   settings.tile_edge = 1;
   const auto expected = on_device<double>(program, x, 3, nullptr, 3, settings);
-  int failures = 0;
-  for (int call = 0; call < 1000; ++call) {
-    fake_cuda::state().calls_until_failure = call;
-    bool failed = false;
-    try {
-      (void)on_device<double>(program, x, 3, nullptr, 3, settings);
-    } catch (const std::runtime_error&) {
-      failed = true;
-    }
-    CHECK(fake_cuda::state().memory.empty());
-    CHECK(fake_cuda::state().streams == 0);
-    if (!failed) break;
-    ++failures;
-  }
+  const int failures = imitated_device::count_failures(
+      [&] { (void)on_device<double>(program, x, 3, nullptr, 3, settings); });
   CHECK(failures > 20);
-  fake_cuda::state().calls_until_failure = -1;
   CHECK(on_device<double>(program, x, 3, nullptr, 3, settings) == expected);
 }
 

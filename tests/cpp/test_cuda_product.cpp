@@ -13,6 +13,7 @@
 #include "gram.hpp"
 #include "gram_case.hpp"
 #include "gram_product.hpp"
+#include "imitated_device.hpp"
 #include "product_case.hpp"
 #include "table_case.hpp"
 
@@ -52,16 +53,7 @@ std::vector<double> multiply(GramProduct<T>& kernel, const std::vector<double>& 
   return out;
 }
 
-// Nothing is left on the devices.
-struct Clean {
-  Clean() { fake_cuda::state() = {}; }
-  ~Clean() {
-    CHECK(fake_cuda::state().memory.empty());
-    CHECK(fake_cuda::state().streams == 0);
-    CHECK(fake_cuda::state().current == 0);
-    CHECK(fake_cuda::state().last_error == cudaSuccess);
-  }
-};
+using imitated_device::Clean;
 
 template <class T>
 void check(const Program& program, const std::vector<T>& x, const std::vector<T>* z,
