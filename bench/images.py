@@ -3,8 +3,8 @@
 `python bench/images.py --json OUT.json` measures, and prints what
 `python bench/images.py --report OUT.json` prints again. Three 3 x 3 convolutions (SAME, bias) with
 ReLU, a readout and Dense, both kernels, symmetric, float32. Rounds, workers and probe are those of
-run.py; ratios are formed within a round, from medians of the calls of a turn: 40 of them, or as many
-as begin within a second. The answers are compared.
+run.py; ratios are formed within a round, from medians of the calls of a turn: 40 of them, or as
+many as begin within a second. The answers are compared.
 """
 
 from __future__ import annotations

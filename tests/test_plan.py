@@ -79,6 +79,10 @@ def test_a_plan_counts_stages_between_pools() -> None:
     assert plan.stages == 3
     assert ", 3 stages," in str(plan)
     assert GAP.plan((4, 8, 8, 1), measure=False).stages == 1
+    conv = nk.Conv((3, 3), padding="SAME")
+    branch = nk.serial(conv, nk.Relu(), nk.AvgPool((2, 2), (2, 2)), conv)
+    both = nk.serial(nk.FanOut(2), nk.parallel(branch, branch), nk.FanInSum(), nk.Flatten())
+    assert both.plan((4, 8, 8, 1), measure=False).stages == 2  # a pool in each branch
 
 
 def test_a_plan_says_what_does_not_fit_and_refuses_nothing() -> None:

@@ -99,5 +99,5 @@ def cost(layers: tuple[Layer, ...], shape: ImageSize) -> tuple[int, int]:
     """Return the offsets of a pair of images, and the entries of all its maps in all layers."""
     width = (1, *shape) if len(shape) == 2 else shape
     program = compile_program(layers, width=(width[0], width[1], width[2]))
-    offsets, entries, _ = _core.spatial_cost(program, 1, 1, 4, 1)
+    offsets, entries, *_ = _core.spatial_cost(program, 1, 1, 4, 1)
     return offsets, round(entries)

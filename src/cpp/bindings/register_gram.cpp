@@ -132,7 +132,7 @@ void register_gram(py::module_& module) {
       [](const Program& program, std::int64_t n, std::int64_t m, std::int64_t itemsize,
          int threads) {
         const auto cost = ntkfast::spatial::plan_cost(program, n, m, itemsize, threads);
-        return std::tuple{cost.offsets, cost.lanes, cost.workspace_bytes};
+        return std::tuple{cost.offsets, cost.lanes, cost.workspace_bytes, cost.stages};
       },
       py::arg("program"), py::arg("n"), py::arg("m"), py::arg("itemsize"), py::arg("threads"));
   module.def("workspace_bytes", &ntkfast::cpu::workspace_bytes, py::arg("program"), py::arg("n"),

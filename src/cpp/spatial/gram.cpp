@@ -366,7 +366,7 @@ Cost plan_cost(const Program& program, std::int64_t n, std::int64_t m, std::int6
                int threads) {
   const SpatialPlan plan(program);
   const Sweep pairs(plan, Sweep::Of::Pairs);
-  Cost cost{0, 0, 0};
+  Cost cost{0, 0, 0, static_cast<std::int64_t>(plan.stages().size())};
   for (std::size_t stage = 0; stage < plan.stages().size(); ++stage) {
     for (const Sweep::Point& point : pairs.offsets(stage)) {
       ++cost.offsets;

@@ -33,6 +33,7 @@ struct Cost {
   std::int64_t offsets;          // maps of each pair of images
   double lanes;                  // entries of all maps of a pair and all layers
   std::int64_t workspace_bytes;  // beside inputs and outputs, at most
+  std::int64_t stages;           // that pools divide the network into
 };
 Cost plan_cost(const Program& program, std::int64_t n, std::int64_t m, std::int64_t itemsize,
                int threads);
