@@ -287,6 +287,8 @@ def test_what_knows_rows_alone_says_so() -> None:
     net = nk.serial(CONV, nk.Flatten())
     with pytest.raises(nk.errors.ArchitectureError, match="networks of rows"):
         net.conditioning(np.ones((1, 4, 4, 1)))
+    with pytest.raises(nk.errors.ArchitectureError, match="networks of rows"):
+        nk.finite.init(net, width=4)
 
 
 def test_numbers_that_are_not_finite_are_refused() -> None:

@@ -17,6 +17,7 @@ from .._threads import resolve_threads
 from .._validate import choice, got, require_finite, whole_number
 from ..errors import ArchitectureError
 from ..layers import Dense
+from ..layers.spatial import refuse_positions
 from ..network import Network
 from ..predict.arguments import loss_weight
 from . import _tangent
@@ -84,7 +85,7 @@ def init(
     TypeError, ValueError
         If an argument has the wrong type or is out of range.
     ArchitectureError
-        If the units of joined branches do not fit together.
+        If the units of joined branches do not fit together, or for a network of images.
     UnsupportedLayerError
         For a layer that is no function at finite width: a kernel without one, Dropout in training.
 
@@ -97,6 +98,7 @@ def init(
     """
     if not isinstance(network, Network):
         raise TypeError(f"network must be a Network, {got(network)}")
+    refuse_positions("finite.init()", network.layers)
     drawn = FiniteNetwork(
         network,
         None if width is None else whole_number("width", width, minimum=1),
