@@ -166,3 +166,11 @@ def test_every_instruction_set_agrees(phi: nk.layers.Layer, isa: str) -> None:
         true = getattr(expected, kind)
         np.testing.assert_allclose(getattr(got, kind), true, rtol=1e-11)
         assert_close(getattr(single, kind), true, np.abs(true).max(), 2e-6, kind)
+
+
+def test_a_constant_has_a_kernel_at_positions() -> None:
+    constant = nk.Elementwise(lambda x: np.full_like(x, -2.0))
+    net = nk.serial(nk.Conv((3, 3)), constant, nk.GlobalAvgPool(), nk.Dense())
+    k = net.kernels(np.random.default_rng(0).normal(size=(3, 5, 5, 2)))
+    np.testing.assert_allclose(k.nngp, np.full((3, 3), 4.0), rtol=1e-14)
+    np.testing.assert_allclose(k.ntk, np.full((3, 3), 4.0), rtol=1e-14)

@@ -64,7 +64,8 @@ class Symmetric {
         }
       }
     }
-    return *std::max_element(sum.begin(), sum.end());
+    // A constant has neither an odd nor an even part.
+    return sum.empty() ? 0 : *std::max_element(sum.begin(), sum.end());
   }
 
  private:
