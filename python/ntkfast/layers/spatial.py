@@ -219,9 +219,11 @@ class AvgPool(_Pool):
     Examples
     --------
     >>> import ntkfast as nk
-    >>> nk.serial(nk.Conv((3, 3)), nk.Relu(), nk.AvgPool((2, 2), (2, 2)), nk.Flatten())
-    serial(Conv(filter_shape=(3, 3)), Relu(), AvgPool(window_shape=(2, 2), strides=(2, 2)), Flatten())
-    """  # noqa: E501
+    >>> import numpy as np
+    >>> net = nk.serial(nk.Conv((1, 1)), nk.AvgPool((2, 2), (2, 2)), nk.Flatten(), nk.Dense())
+    >>> net.nngp(np.ones((1, 4, 4, 2)))
+    array([[1.]])
+    """
 
     normalize_edges: bool = False
 
